@@ -1,0 +1,174 @@
+"""Settings and folders: one TOML file that stays the user's own, overridden by environment.
+
+``LLMOS_HOME`` puts every folder under one place (tests, portable use). A setting ``a.b`` can be
+overridden by the environment variable ``LLMOS_A__B``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from llmos.types import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the program keeps its files."""
+
+    config: Path
+    data: Path
+    cache: Path
+    log: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """The user's ``settings.toml``."""
+        return self.config / "settings.toml"
+
+    @property
+    def store_file(self) -> Path:
+        """SQLite database of the chats."""
+        return self.data / "chats.db"
+
+    @property
+    def log_file(self) -> Path:
+        """Details of errors go here."""
+        return self.log / "llmos.log"
+
+    @property
+    def plugins(self) -> Path:
+        """Single-file plugins of the user."""
+        return self.config / "plugins"
+
+    @property
+    def swap(self) -> Path:
+        """KV states of conversations that were left."""
+        return self.cache / "kv"
+
+    def make(self) -> Folders:
+        """Create every folder; returns itself.
+
+        Raises:
+            UserError: a folder cannot be created.
+        """
+        for folder in (self.config, self.data, self.cache, self.log):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(
+                    f"The folder {folder} cannot be created ({error.strerror}); "
+                    "set LLMOS_HOME to a folder that can be written."
+                ) from error
+        return self
+
+
+def folders() -> Folders:
+    """The folders of this user, following ``LLMOS_HOME`` and the platform's habits."""
+    home = os.environ.get("LLMOS_HOME")
+    if home:
+        root = Path(home).expanduser()
+        return Folders(root / "config", root / "data", root / "cache", root / "log")
+    from platformdirs import PlatformDirs
+
+    dirs = PlatformDirs("llmos", appauthor=False)
+    return Folders(
+        Path(dirs.user_config_dir),
+        Path(dirs.user_data_dir),
+        Path(dirs.user_cache_dir),
+        Path(dirs.user_log_dir),
+    )
+
+
+class ModelSettings(BaseModel):
+    """The kernel's model and how it is loaded."""
+
+    name: str = Field("", description="Name or path of the model; empty takes the bundled one.")
+    context: int = Field(0, ge=0, description="Context window in tokens; 0 lets the program choose.")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 probes for the fastest count.")
+    gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1 lets the program choose.")
+    kv_type: Literal["f16", "q8_0"] = Field("f16", description="Number format of the KV cache.")
+    embedder: str = Field("", description="Embedding model; empty takes the default one.")
+    kernel_url: str = Field("", description="OpenAI-compatible server to use instead of a local kernel.")
+
+
+class ChatSettings(BaseModel):
+    """How answers are made."""
+
+    system_prompt: str = Field("", description="System prompt; empty takes the model's default.")
+    temperature: float = Field(0.7, ge=0, le=5, description="0 always takes the likeliest token.")
+    top_k: int = Field(40, ge=0, description="Draw among this many likeliest tokens; 0: all.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Draw among tokens that make up this share.")
+    min_p: float = Field(0.05, ge=0, le=1, description="Leave out tokens below this share of the likeliest.")
+    max_tokens: int = Field(0, ge=0, description="Most tokens of an answer; 0: what fits the window.")
+    tool_rounds: int = Field(8, ge=0, le=64, description="Most rounds of tool calls in a turn.")
+
+
+class FaceSettings(BaseModel):
+    """The terminal face."""
+
+    theme: str = Field("textual-dark", description="Name of the colour theme.")
+    vi_keys: bool = Field(False, description="Vi keys in the prompt.")
+    slow: bool = Field(False, description="Fewer repaints, for slow connections.")
+
+
+class PluginSettings(BaseModel):
+    """Which plugins run, and their own settings by name."""
+
+    disabled: list[str] = Field(default_factory=list, description="Plugins that are not loaded.")
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings of each plugin.")
+
+
+class Settings(BaseModel):
+    """Everything a user can set."""
+
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    chat: ChatSettings = Field(default_factory=ChatSettings)
+    face: FaceSettings = Field(default_factory=FaceSettings)
+    plugins: PluginSettings = Field(default_factory=PluginSettings)
+    offline: bool = Field(False, description="Refuse every network connection.")
+    keys: dict[str, str] = Field(default_factory=dict, description="Action id to key, over the defaults.")
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings file, then the environment.
+
+    Args:
+        path: the TOML file; None takes the user's own. A missing file gives the defaults.
+
+    Raises:
+        UserError: the file is not TOML, or a value is out of range; the sentence names it.
+    """
+    file = path if path is not None else folders().settings_file
+    values: dict[str, Any] = {}
+    if file.exists():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UserError(f"The settings file {file} cannot be read: {error}; mend or remove it.") from error
+    _merge_environment(values)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"The setting {where} in {file} is not valid: {first['msg']}.") from error
+
+
+def _merge_environment(values: dict[str, Any]) -> None:
+    """Lay ``LLMOS_SECTION__NAME`` over the values from the file."""
+    for variable, text in os.environ.items():
+        if not variable.startswith("LLMOS_"):
+            continue
+        path = variable.removeprefix("LLMOS_").lower().split("__")
+        if path == ["offline"]:
+            values["offline"] = text
+        elif len(path) == 2 and path[0] in Settings.model_fields:
+            section = values.setdefault(path[0], {})
+            if isinstance(section, dict):
+                section[path[1]] = text
