@@ -229,7 +229,11 @@ class Kernel(Protocol):
         ...
 
     async def render_chat(
-        self, messages: Sequence[Message], tools: Sequence[ToolSpec] = (), *, add_generation_prompt: bool = True
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSpec] = (),
+        *,
+        add_generation_prompt: bool = True,
     ) -> Rendered:
         """Render by the model's own chat template, in a sandbox and under a deadline."""
         ...
@@ -288,7 +292,9 @@ class Kernel(Protocol):
         """Lay a LoRA adapter over the model, or take it off; KV caches are cleared."""
         ...
 
-    async def inspect(self, tokens: Sequence[int], what: Literal["attention", "layers"], layer: int = -1) -> Any:
+    async def inspect(
+        self, tokens: Sequence[int], what: Literal["attention", "layers"], layer: int = -1
+    ) -> Any:
         """Inside the forward pass, as numpy arrays.
 
         ``attention``: [heads, tokens, tokens] of one layer; ``layers``: [layers, tokens, width].

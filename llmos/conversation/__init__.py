@@ -1,0 +1,1 @@
+"""A turn: store, window, tool loop and the events that every face renders."""

@@ -1,0 +1,143 @@
+"""The network: a llama-style decoder in plain PyTorch, small enough to read in one sitting.
+
+Weights keep llama.cpp's conventions (interleaved RoPE, tied embedding, SwiGLU, RMSNorm), so the
+export copies them without a permutation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from llmos.foundry.config import ModelConfig
+
+
+class RMSNorm(nn.Module):
+    """Divides by the root mean square and multiplies by a learned gain."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension of ``x``."""
+        return functional.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
+
+
+def rope_table(config: ModelConfig, length: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, each ``(length, head_size / 2)``, of the rotary position code."""
+    half = config.head_size // 2
+    frequency = config.rope_base ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = torch.outer(torch.arange(length, dtype=torch.float64), frequency)
+    return angle.cos().float(), angle.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn neighbouring pairs of ``x`` (batch, heads, time, head_size) by their position."""
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
+class Attention(nn.Module):
+    """Causal self-attention with grouped key and value heads."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.size = config.heads, config.kv_heads, config.head_size
+        kv_width = self.kv_heads * self.size
+        self.q = nn.Linear(config.width, config.width, bias=False)
+        self.k = nn.Linear(config.width, kv_width, bias=False)
+        self.v = nn.Linear(config.width, kv_width, bias=False)
+        self.o = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Attend within ``x`` (batch, time, width)."""
+        batch, time, width = x.shape
+        q = self.q(x).view(batch, time, self.heads, self.size).transpose(1, 2)
+        k = self.k(x).view(batch, time, self.kv_heads, self.size).transpose(1, 2)
+        v = self.v(x).view(batch, time, self.kv_heads, self.size).transpose(1, 2)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        share = self.heads // self.kv_heads
+        k, v = k.repeat_interleave(share, dim=1), v.repeat_interleave(share, dim=1)
+        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.o(mixed.transpose(1, 2).reshape(batch, time, width))
+        return out
+
+
+class FeedForward(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate = nn.Linear(config.width, config.ffn, bias=False)
+        self.up = nn.Linear(config.width, config.ffn, bias=False)
+        self.down = nn.Linear(config.ffn, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each position of ``x`` by itself."""
+        out: Tensor = self.down(functional.silu(self.gate(x)) * self.up(x))
+        return out
+
+
+class Block(nn.Module):
+    """One layer: attention, then feed-forward, each on a normalised copy of the stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attn_norm = RMSNorm(config.width, config.norm_eps)
+        self.attn = Attention(config)
+        self.ffn_norm = RMSNorm(config.width, config.norm_eps)
+        self.ffn = FeedForward(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Add what the layer has to say to the stream ``x``."""
+        x = x + self.attn(self.attn_norm(x), cos, sin)
+        return x + self.ffn(self.ffn_norm(x))
+
+
+class Llama(nn.Module):
+    """The whole model; the output matrix is the token embedding."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width, config.norm_eps)
+        cos, sin = rope_table(config, config.context)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Normalised last hidden states (batch, time, width) of token ids (batch, time)."""
+        time = ids.shape[1]
+        if time > self.config.context:
+            raise ValueError(f"{time} tokens do not fit a context of {self.config.context}")
+        x = self.embed(ids)
+        cos, sin = self.cos[:time], self.sin[:time]
+        for block in self.blocks:
+            x = block(x, cos, sin)
+        out: Tensor = self.norm(x)
+        return out
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits (batch, time, vocabulary)."""
+        return functional.linear(self.hidden(ids), self.embed.weight)
+
+    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy over the positions whose target is not negative.
+
+        Only those positions go through the output matrix, which is a third of the arithmetic of a
+        small model: answers are a small share of a conversation's tokens.
+        """
+        states = self.hidden(ids).flatten(0, 1)
+        flat = targets.flatten()
+        kept = (flat >= 0).nonzero().squeeze(1)
+        if kept.numel() < flat.numel():
+            states, flat = states[kept], flat[kept]
+        return functional.cross_entropy(functional.linear(states, self.embed.weight), flat)
