@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from llmos.plugins.contributions import ToolContext, Turn
-from llmos.plugins.host_api import Generation
 from llmos.plugins.hookspecs import Middleware
+from llmos.plugins.host_api import Generation
 from llmos.types import (
     Approval,
     ApprovalAnswer,
@@ -110,9 +110,7 @@ class Services(Protocol):
         """As ``generate``, yielding text as it comes."""
         ...
 
-    async def fork(
-        self, prompt: Sequence[Message], samples: int, *, max_tokens: int = 256
-    ) -> list[Generation]:
+    async def fork(self, prompt: Sequence[Message], samples: int, *, max_tokens: int = 256) -> list[Generation]:
         """Several answers decoded together from one shared prefix."""
         ...
 
