@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmos.types import Labels, Message, SamplingSettings
+from llmos.types import Labels, Message, Page, SamplingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +210,16 @@ class Host(Protocol):
 
     def window_labels(self, chat_id: str) -> Labels:
         """Joined labels of what is in the window of a chat."""
+        ...
+
+    def window_pages(self, chat_id: str) -> list[Page]:
+        """Pages of a chat: those in the window first, then those swapped out (``page.where``)."""
+        ...
+
+    def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
+        """Pin or unpin a page of a chat; a pinned page is never evicted."""
+        ...
+
+    def register_embedder(self, path: Path) -> None:
+        """Offer an embedding GGUF as the default one; the user's own setting wins."""
         ...
