@@ -110,6 +110,10 @@ class ToolSpec:
         plugin: name of the plugin that brings it; empty for the core's own.
         time_limit: seconds after which the call is cancelled.
         result_limit: characters of result that enter the window; the rest is kept aside.
+        contained: for ``execute``: the code runs where it has no network and can write nothing but
+            a scratch folder of its own, enforced by the operating system.
+        description_trusted: False when somebody else's server wrote the description and the user
+            has not approved it; the window then counts as untrusted, for the model reads it.
     """
 
     name: str
@@ -119,6 +123,8 @@ class ToolSpec:
     plugin: str = ""
     time_limit: float = 30.0
     result_limit: int = 8_000
+    contained: bool = False
+    description_trusted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

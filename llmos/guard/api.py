@@ -42,6 +42,7 @@ class WindowState:
         result_urls: addresses from result lists in this chat.
         face_can_ask: False where no user can be asked; what needs approval is then refused.
         preapproved: exact calls (canonical JSON) approved beforehand, for example by a flag.
+        tools: tools on offer; the model reads their descriptions too.
     """
 
     chat_id: str
@@ -50,6 +51,7 @@ class WindowState:
     result_urls: Sequence[str] = ()
     face_can_ask: bool = True
     preapproved: frozenset[str] = field(default_factory=frozenset)
+    tools: Sequence[ToolSpec] = ()
 
 
 class GuardApi(Protocol):

@@ -27,6 +27,8 @@ class Tool:
         description: empty takes the docstring's first paragraph.
         time_limit: seconds.
         result_limit: characters that enter the window.
+        contained: as in ``ToolSpec``: the code that it runs is held in a sandbox by the system.
+        description_trusted: as in ``ToolSpec``: False for a description that a server supplied.
     """
 
     function: Callable[..., Any]
@@ -35,6 +37,8 @@ class Tool:
     description: str = ""
     time_limit: float = 30.0
     result_limit: int = 8_000
+    contained: bool = False
+    description_trusted: bool = True
 
 
 @dataclass(slots=True)
