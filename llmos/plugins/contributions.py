@@ -29,6 +29,8 @@ class Tool:
         result_limit: characters that enter the window.
         contained: as in ``ToolSpec``: the code that it runs is held in a sandbox by the system.
         description_trusted: as in ``ToolSpec``: False for a description that a server supplied.
+        parameters: JSON schema of the arguments object, for functions that take any keyword
+            (tools of others); None makes it from the type hints.
     """
 
     function: Callable[..., Any]
@@ -39,6 +41,7 @@ class Tool:
     result_limit: int = 8_000
     contained: bool = False
     description_trusted: bool = True
+    parameters: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)

@@ -42,7 +42,8 @@ class _Part(BaseModel):
 
 class Needs(_Part):
     """What the plugin asks for. In the same process this is advisory; out of process it is enforced
-    where the operating system can."""
+    where the operating system can.
+    """
 
     files: Literal["none", "read", "write"] = Field("none", description="The user's files.")
     network: bool = Field(False, description="Network connections, through host.http.")
@@ -60,6 +61,8 @@ class ToolEntry(_Part):
     parameters: dict[str, Any] | None = None
     time_limit: float = Field(30.0, gt=0, le=3600)
     result_limit: int = Field(8_000, ge=100)
+    contained: bool = Field(False, description="Its code is held in a sandbox by the system.")
+    description_trusted: bool = Field(True, description="False when a server supplied the description.")
 
 
 class ParameterEntry(_Part):
