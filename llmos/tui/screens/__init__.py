@@ -1,0 +1,1 @@
+"""Screens, each with one style sheet beside it."""

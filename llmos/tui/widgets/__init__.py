@@ -1,0 +1,1 @@
+"""Widgets; each does one job and knows nothing of the session."""
