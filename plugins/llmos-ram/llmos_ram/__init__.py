@@ -1,0 +1,1 @@
+"""RAM for LLMOS: pages that leave the context window are indexed, and come back when asked for."""

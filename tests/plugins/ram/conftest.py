@@ -1,0 +1,74 @@
+"""A host with what the pager asks of it: a folder, settings, token counts and vectors of words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from llmos_ram.pager import Pager
+from llmos_ram.words import content_words
+
+from llmos.types import USER_LABELS, Labels, Message, Page
+
+
+class FakeHost:
+    """Deterministic vectors: the sum of one random direction a content word."""
+
+    plugin = "ram"
+    context_size = 2048
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.data_dir = folder
+        self.settings = {"recall_tokens": 512, "other_chats": False, **settings}
+        self.notices: list[str] = []
+        self.embedder = "words"
+        self.windows: dict[str, list[Page]] = {}
+        self.chats: dict[str, list[Message]] = {}
+        self.pinned: list[tuple[str, str, bool]] = []
+
+    def count_tokens(self, text: str) -> int:
+        return max(1, len(text) // 4)
+
+    def embedder_id(self) -> str:
+        return self.embedder
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        out = []
+        for text in texts:
+            total = np.full(64, 1e-6)
+            for word in content_words(text):
+                seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little")
+                total += np.random.default_rng(seed).standard_normal(64)
+            out.append((total / np.linalg.norm(total)).tolist())
+        return out
+
+    def notify(self, text: str, level: str = "info") -> None:
+        self.notices.append(text)
+
+    def window_labels(self, chat_id: str) -> Labels:
+        return USER_LABELS
+
+    def window_pages(self, chat_id: str) -> list[Page]:
+        return self.windows.get(chat_id, [])
+
+    def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
+        self.pinned.append((chat_id, page_id, pinned))
+
+    def chat_messages(self, chat_id: str) -> list[Message]:
+        return self.chats.get(chat_id, [])
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeHost:
+    return FakeHost(tmp_path)
+
+
+@pytest.fixture
+def pager(host: FakeHost) -> Iterator[Pager]:
+    made = Pager(host)  # type: ignore[arg-type]
+    yield made
+    made.close()

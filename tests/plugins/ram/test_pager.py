@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from llmos_ram.eviction import eviction_order, worth
+from llmos_ram.pager import Pager
+
+from llmos.plugins import Turn
+from llmos.types import SYSTEM_LABELS, Confidentiality, Integrity, Labels, Message, Page
+
+from .conftest import FakeHost
+
+
+def chat(*texts: str) -> list[Message]:
+    return [
+        Message("user" if index % 2 == 0 else "assistant", text, chat_id="c", created_at=1000.0 + index)
+        for index, text in enumerate(texts)
+    ]
+
+
+def said(pager: Pager, messages: list[Message]) -> None:
+    for index in range(0, len(messages) - 1, 2):
+        pager.turn_done(Turn("c", messages[index], messages[index + 1], messages[:index]))
+
+
+HISTORY = [
+    "My locker code is 4821.", "Noted.",
+    "The cat is called Mia.", "A nice name.",
+    "What is the tallest hill?", "I do not know.",
+    "hello", "Hi.",
+]  # fmt: skip
+
+
+def test_an_evicted_fact_comes_back_before_the_question(pager: Pager) -> None:
+    messages = chat(*HISTORY)
+    said(pager, messages)
+    turn = Turn("c", Message("user", "Do you know my locker code?"), messages=messages, budget=300, window=[])
+    pages = pager.context(turn)
+    assert pages[0].text == "My locker code is 4821."
+    assert pages[0].message_id == messages[0].id
+    assert "you said earlier" in pages[0].source
+    assert pages[0].labels == messages[0].labels
+
+
+def test_what_is_in_the_window_is_not_brought_again(pager: Pager) -> None:
+    messages = chat(*HISTORY)
+    said(pager, messages)
+    window = [Page(one.content, message_id=one.id) for one in messages]
+    turn = Turn("c", Message("user", "my locker code?"), messages=messages, budget=300, window=window)
+    assert pager.context(turn) == []
+
+
+def test_the_budget_bounds_what_comes(pager: Pager, host: FakeHost) -> None:
+    messages = chat(*[text for n in range(40) for text in (f"The code of locker {n} is {n * 7}.", "Noted.")])
+    said(pager, messages)
+    for budget in (0, 20, 60, 200):
+        turn = Turn("c", Message("user", "What is the locker code?"), messages=messages, budget=budget)
+        pages = pager.context(turn)
+        assert sum(host.count_tokens(page.text) for page in pages) <= budget
+        assert bool(pages) is (budget >= 60 or bool(pages))
+    assert len(pages) >= 3
+
+
+def test_only_the_current_branch_is_recalled(pager: Pager) -> None:
+    messages = chat(*HISTORY)
+    said(pager, messages)
+    turn = Turn("c", Message("user", "my locker code?"), messages=messages[2:], budget=300)
+    assert all("4821" not in page.text for page in pager.context(turn))
+
+
+def test_a_newer_fact_comes_before_the_older_one(pager: Pager) -> None:
+    messages = chat(
+        "My locker code is 4821.", "Noted.", "I like tea.", "Good.", "My locker code is now 9134.", "Noted."
+    )
+    said(pager, messages)
+    pages = pager.context(Turn("c", Message("user", "What is my locker code?"), messages=messages, budget=300))
+    texts = [page.text for page in pages]
+    assert texts.index("My locker code is now 9134.") < texts.index("My locker code is 4821.")
+
+
+def test_labels_survive_eviction_and_recall(pager: Pager) -> None:
+    labels = Labels(frozenset({"url:https://x.test"}), Integrity.UNTRUSTED, Confidentiality.PUBLIC)
+    message = Message("tool", "The locker code is 77.", labels=labels)
+    pager.index("c", [message])
+    pages = pager.context(Turn("c", Message("user", "the locker code?"), messages=[message], budget=300))
+    assert [page.labels for page in pages] == [labels]
+
+
+def test_other_chats_only_where_allowed(tmp_path: Path) -> None:
+    for allowed in (False, True):
+        folder = tmp_path / str(allowed)
+        folder.mkdir()
+        pager = Pager(FakeHost(folder, other_chats=allowed))  # type: ignore[arg-type]
+        pager.index("old", [Message("user", "My locker code is 4821.")])
+        pager.embed_new()
+        pages = pager.context(Turn("new", Message("user", "What is my locker code?"), budget=300))
+        assert [page.text for page in pages] == (["My locker code is 4821."] if allowed else [])
+        pager.close()
+
+
+def test_pages_of_a_deleted_chat_go(pager: Pager, host: FakeHost) -> None:
+    kept, gone = Message("user", "Mia is a cat."), Message("user", "The secret is 12.")
+    pager.index("kept", [kept])
+    pager.index("gone", [gone])
+    host.chats["kept"] = [kept]
+    assert pager.forget_deleted() == 1
+    assert pager.store.chats() == ["kept"]
+    assert b"The secret is 12" not in b"".join(
+        str(row).encode() for row in pager.store.search_words(["secret"], "", 9)
+    )
+
+
+def test_without_an_embedder_words_alone_serve(pager: Pager, host: FakeHost) -> None:
+    host.embedder = ""
+    messages = chat(*HISTORY)
+    said(pager, messages)
+    pages = pager.context(Turn("c", Message("user", "locker code?"), messages=messages, budget=300))
+    assert pages[0].text == "My locker code is 4821."
+    assert "words" in pages[0].reason
+
+
+def test_another_embedder_embeds_anew(pager: Pager, host: FakeHost) -> None:
+    said(pager, chat(*HISTORY))
+    host.embedder = "other"
+    assert pager.embed_new() == len(HISTORY)
+    assert pager.embed_new() == 0
+
+
+def test_a_damaged_index_is_set_aside_and_told(tmp_path: Path) -> None:
+    (tmp_path / "ram.db").write_bytes(random.Random(0).randbytes(8192))
+    host = FakeHost(tmp_path)
+    pager = Pager(host)  # type: ignore[arg-type]
+    assert len(host.notices) == 1 and "damaged" in host.notices[0]
+    pager.index("c", chat(*HISTORY))
+    assert len(pager.store.known_messages("c")) == len(HISTORY)
+    pager.close()
+
+
+def test_facts_leave_last_and_pinned_pages_never() -> None:
+    window = [
+        Page("You are LLMOS.", kind="system", labels=SYSTEM_LABELS, id="system"),
+        Page("My locker code is 4821.", id="fact"),
+        Page("hello", id="talk"),
+        Page("What is the time?", id="question"),
+        Page("It is late.", role="assistant", id="answer"),
+        Page("The passage.", kind="passage", id="passage"),
+        Page("Pinned fact.", id="pinned", pinned=True),
+        *[Page(f"My number {n} is {n}.", id=f"last{n}") for n in range(4)],
+    ]
+    order = eviction_order(window)
+    assert order[:4] == ["talk", "passage", "question", "answer"]
+    assert order.index("fact") < order.index("last0")
+    assert {"system", "pinned"}.isdisjoint(order)
+    assert worth(window[1]) > worth(window[3]) > worth(window[2])
+
+
+def test_figures_count_turns_with_recalls(pager: Pager) -> None:
+    messages = chat(*HISTORY)
+    said(pager, messages)
+    pager.context(Turn("c", Message("user", "my locker code?"), messages=messages, budget=300))
+    pager.context(Turn("c", Message("user", "hello"), messages=messages, budget=300))
+    figures = pager.store.turn_figures("c")
+    assert figures["turns"] == 2
+    assert figures["faults"] == 1
+    assert figures["recalled_tokens"] > 0
+
+
+@pytest.mark.parametrize("text", ["", "?", '"', "a OR b NOT (", "\x00", "NEAR(", "chat:c", "*"])
+def test_odd_queries_find_nothing_or_something_but_never_fail(pager: Pager, text: str) -> None:
+    said(pager, chat(*HISTORY))
+    assert isinstance(pager.recall(text, "c", budget=100), list)

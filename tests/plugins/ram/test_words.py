@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from llmos_ram.words import content_words, is_question, is_small_talk, same_subject, subject_of
+
+
+@pytest.mark.parametrize(
+    "text", ["What is my locker code?", "where does Ana live", "Thanks. And how old is she?"]
+)
+def test_questions(text: str) -> None:
+    assert is_question(text)
+
+
+@pytest.mark.parametrize("text", ["My locker code is 4821.", "", "I asked Ana. She lives in Oslo. Fine?"])
+def test_statements_are_no_questions(text: str) -> None:
+    assert not is_question(text)
+
+
+@pytest.mark.parametrize("text", ["hi", "Thanks a lot!", "ok", "", "Good morning!", "that's great"])
+def test_small_talk(text: str) -> None:
+    assert is_small_talk(text)
+
+
+@pytest.mark.parametrize("text", ["My cat is Mia", "4821", "Thanks, the code was 12"])
+def test_content_is_no_small_talk(text: str) -> None:
+    assert not is_small_talk(text)
+
+
+def test_the_subject_is_what_comes_before_the_verb() -> None:
+    assert subject_of("My locker code is now 4821.") == {"locker", "code"}
+    assert same_subject(subject_of("My locker code is 12."), subject_of("The locker code was 977, I think."))
+    assert not same_subject(subject_of("My sister's name is Ana."), subject_of("My brother's name is Tom."))
+
+
+@given(st.text())
+def test_any_text_has_words_without_failing(text: str) -> None:
+    words = content_words(text)
+    assert all(word == word.casefold() or word for word in words)
+    assert isinstance(is_question(text), bool)
+    assert same_subject(subject_of(text), subject_of(text)) is bool(subject_of(text))
