@@ -7,6 +7,7 @@ see (``PluginManager(settings, folders, services)``). Everything async runs on t
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from llmos.plugins.host_api import Generation
@@ -102,4 +103,8 @@ class Services(Protocol):
 
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Pin or unpin a page of a chat."""
+        ...
+
+    def register_embedder(self, path: Path) -> None:
+        """An embedding GGUF on offer as the default one; the user's own setting wins."""
         ...
