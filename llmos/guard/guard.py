@@ -1,0 +1,372 @@
+"""The guard: decides on every call from the exact bytes, the window's labels and the user's word.
+
+Whatever goes wrong while deciding, the call is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from llmos.guard import addresses, calls
+from llmos.guard.api import Decision, WindowState
+from llmos.guard.approvals import ApprovalStore, StoredApproval
+from llmos.guard.clean import clean
+from llmos.guard.policy import EFFECTS, NETWORK, Facts, Rule, Sink, judge
+from llmos.guard.reveal import reveal
+from llmos.types import (
+    SYSTEM_LABELS,
+    Approval,
+    ApprovalAnswer,
+    Confidentiality,
+    EffectClass,
+    Integrity,
+    Labels,
+    Page,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+)
+
+_log = logging.getLogger(__name__)
+
+#: Kinds of origin that are the program's and the user's own.
+_OWN = frozenset({"user", "system", "model"})
+#: Words and memories of the user may go into a search query in a trusted window without a question.
+_NO_SOURCE = _OWN | {"memory"}
+#: Plugins that hand on what foreign servers say: their results are never trusted.
+_FOREIGN = frozenset({"llmos-mcp", "mcp"})
+#: Stands for the source when untrusted text names none.
+UNKNOWN = "unknown"
+
+_SINKS: dict[EffectClass, Sink] = {
+    EffectClass.PURE: Sink.COMPUTE,
+    EffectClass.READ: Sink.READ,
+    EffectClass.NETWORK: Sink.SEARCH,
+    EffectClass.MEMORY: Sink.MEMORY,
+    EffectClass.WRITE: Sink.WRITE,
+    EffectClass.EXECUTE: Sink.EXECUTE,
+    EffectClass.INSTALL: Sink.INSTALL,
+}
+
+
+def kind(origin: str) -> str:
+    """``file`` of ``file:/path``."""
+    return origin.partition(":")[0]
+
+
+def untrusted_origins(labels: Iterable[Labels]) -> tuple[str, ...]:
+    """Where the untrusted among these texts came from, sorted; ``unknown`` when one names no source."""
+    found: set[str] = set()
+    for one in labels:
+        if one.integrity is Integrity.UNTRUSTED:
+            sources = [origin for origin in one.origins if kind(origin) not in _OWN]
+            found.update(sources or [UNKNOWN])
+    if len(found) > 1:
+        found.discard(UNKNOWN)
+    return tuple(sorted(found))
+
+
+class Guard:
+    """Policy, approvals, labels and clean text; implements ``llmos.guard.api.GuardApi``."""
+
+    def __init__(
+        self,
+        approvals: Path | None = None,
+        *,
+        offline: Callable[[], bool] | None = None,
+    ) -> None:
+        """Make a guard.
+
+        Args:
+            approvals: database of stored approvals (``folders().data / "approvals.db"``); None
+                keeps them in memory only.
+            offline: whether the offline switch is on; None asks the program's own switch.
+        """
+        self.store = ApprovalStore(approvals)
+        self._offline = offline
+
+    # -- deciding -----------------------------------------------------------------------------
+
+    def decide(self, call: ToolCall, spec: ToolSpec, window: WindowState) -> Decision:
+        """Policy's word on a call; refusal when anything goes wrong."""
+        try:
+            return self._decide(call, spec, window)
+        except Exception:
+            _log.exception("the guard failed on a call of %s", spec.name)
+            return Decision("deny", "The guard could not decide on this call, so it is refused.", "guard-error")
+
+    def _decide(self, call: ToolCall, spec: ToolSpec, window: WindowState) -> Decision:
+        bad = _malformed(call, spec)
+        if bad:
+            return Decision("deny", bad, "malformed-call")
+        exact_call = calls.canonical(call)
+        if len(exact_call) > calls.MAX_CALL:
+            return Decision("deny", f"The call is longer than {calls.MAX_CALL:,} characters.", "malformed-call")
+        found, fetches = addresses.addresses_of_call(call.arguments, spec.parameters)
+        sink = _sink(spec, fetches)
+        facts, origins = self._facts(window)
+        named = exact_call in window.preapproved
+        known = sink not in NETWORK or addresses.all_given(found, window.user_texts, window.result_urls)
+        offline = sink in NETWORK and self.offline
+        facts = replace(facts, addresses_known=known, offline=offline, named=named)
+        rule = judge(sink, facts)
+        if rule.verdict == "ask" and self.store.covers(exact_call, window.chat_id, frozenset(origins)):
+            facts = replace(facts, approved=True)
+            rule = judge(sink, facts)
+        return self._answer(rule, sink, call, spec, window, origins)
+
+    def _answer(
+        self,
+        rule: Rule,
+        sink: Sink,
+        call: ToolCall,
+        spec: ToolSpec,
+        window: WindowState,
+        origins: tuple[str, ...],
+    ) -> Decision:
+        reason = _reason(rule, sink, origins)
+        if rule.verdict == "deny":
+            return Decision("deny", reason, rule.id)
+        if rule.verdict == "allow":
+            return Decision("allow", reason, rule.id)
+        if not window.face_can_ask:
+            return Decision(
+                "deny",
+                f"{reason} Nobody can be asked here; to allow it, name this exact call: "
+                + calls.canonical(call),
+                rule.id,
+            )
+        approval = Approval(
+            call=call,
+            effect=spec.effect,
+            exact=calls.exact_text(call),
+            reason=reason,
+            tainted_by=origins,
+            diff=calls.write_diff(call.arguments) if sink is Sink.WRITE else "",
+            scopes=rule.scopes,
+        )
+        return Decision("ask", reason, rule.id, approval)
+
+    def _facts(self, window: WindowState) -> tuple[Facts, tuple[str, ...]]:
+        """Circumstances of a window, and where its untrusted text came from."""
+        labels = [page.labels for page in window.pages]
+        labels.extend(_description_labels(window.tools))
+        origins = untrusted_origins(labels)
+        private = any(one.confidentiality is Confidentiality.PRIVATE for one in labels)
+        sources = private and any(_private_source(one) for one in labels)
+        return Facts(tainted=bool(origins), private=private, private_sources=sources), origins
+
+    def decide_sink(self, sink: Sink, text: str, window: WindowState) -> Decision:
+        """The policy's word on text that reaches a sink without a tool, for example a link shown.
+
+        Args:
+            sink: where the text goes.
+            text: the exact text.
+            window: the chat's window.
+        """
+        try:
+            facts, origins = self._facts(window)
+            found = [text.strip()] if sink in (Sink.LINK, Sink.FETCH) else addresses.addresses_in(text)
+            known = addresses.all_given(found, window.user_texts, window.result_urls)
+            rule = judge(sink, replace(facts, addresses_known=known, offline=sink in NETWORK and self.offline))
+            call = ToolCall(sink.name.lower(), {"text": text})
+            spec = ToolSpec(sink.name.lower(), "", {}, _EFFECTS[sink])
+            return self._answer(rule, sink, call, spec, window, origins)
+        except Exception:
+            _log.exception("the guard failed on text for %s", sink)
+            return Decision("deny", "The guard could not decide on this text, so it is refused.", "guard-error")
+
+    @property
+    def offline(self) -> bool:
+        """Whether the offline switch is on."""
+        if self._offline is not None:
+            return self._offline()
+        from llmos.guard.offline import is_offline
+
+        return is_offline()
+
+    # -- approvals ----------------------------------------------------------------------------
+
+    def remember(self, approval: Approval, answer: ApprovalAnswer, chat_id: str) -> None:
+        """Keep an approval for the chat or for ever, for this exact call only.
+
+        An answer that was not on offer is kept as nothing more than this once.
+
+        Raises:
+            UserError: the store cannot be written.
+        """
+        if answer in ("chat", "always") and answer in approval.scopes:
+            if answer == "always" and approval.tainted_by:
+                return
+            self.store.add(calls.canonical(approval.call), answer, chat_id, approval.tainted_by)
+
+    def approvals(self) -> list[StoredApproval]:
+        """Approvals that hold beyond their question, newest first."""
+        return self.store.all()
+
+    def revoke(self, number: int) -> bool:
+        """Take a stored approval back; False when there is none of that number."""
+        return self.store.revoke(number)
+
+    # -- labels -------------------------------------------------------------------------------
+
+    def label_answer(self, window: WindowState) -> Labels:
+        """Labels of what the model writes now: joined from all that it reads, origin ``model``."""
+        return _join([*(page.labels for page in window.pages), *_description_labels(window.tools)], "model")
+
+    def label_result(self, spec: ToolSpec, result: ToolResult, window: WindowState) -> ToolResult:
+        """The result with joined labels, its text cleaned and bounded to ``spec.result_limit``."""
+        asked = self.label_answer(window)
+        own = result.labels
+        unlabelled = own == SYSTEM_LABELS
+        integrity, confidentiality = own.integrity, own.confidentiality
+        opaque = spec.effect is EffectClass.EXECUTE and not spec.contained
+        if spec.effect is EffectClass.NETWORK or spec.plugin in _FOREIGN or opaque:
+            integrity = Integrity.UNTRUSTED
+        if unlabelled and (spec.effect is EffectClass.READ or opaque):
+            # What was read is unknown: it may come from anybody and may be anybody's secret.
+            integrity, confidentiality = Integrity.UNTRUSTED, Confidentiality.PRIVATE
+        origins = {f"tool:{spec.name}"} | (frozenset() if unlabelled else own.origins)
+        kinds = {kind(origin) for origin in origins}
+        if confidentiality is Confidentiality.PRIVATE and not kinds & {"file", "memory"}:
+            origins |= {f"file:(read by {spec.name})"}
+        base = Labels(frozenset(origins), integrity, confidentiality).join(asked)
+        return replace(
+            result,
+            text=bound(clean(result.text), spec.result_limit),
+            labels=base,
+            urls=tuple(url for url in result.urls if clean(url) == url and url.split() == [url]),
+            pages=tuple(self._label_page(page, base) for page in result.pages),
+        )
+
+    def _label_page(self, page: Page, base: Labels) -> Page:
+        return replace(
+            page,
+            text=clean(page.text),
+            heading=_one_line(clean(page.heading)),
+            source=_one_line(clean(page.source)),
+            labels=base.join(page.labels),
+        )
+
+    def label_page(self, page: Page) -> Page:
+        """A page that a plugin brought into the window, cleaned; labels stay as they are."""
+        return replace(
+            page,
+            text=clean(page.text),
+            heading=_one_line(clean(page.heading)),
+            source=_one_line(clean(page.source)),
+        )
+
+    # -- text ---------------------------------------------------------------------------------
+
+    def clean(self, text: str) -> str:
+        """Strip terminal escapes, bidi controls, zero-width and tag characters."""
+        return clean(text)
+
+    def reveal(self, text: str) -> str:
+        """Make hidden, look-alike and bidi content visible, for approvals."""
+        return reveal(text)
+
+
+_EFFECTS: dict[Sink, EffectClass] = {
+    Sink.COMPUTE: EffectClass.PURE,
+    Sink.READ: EffectClass.READ,
+    Sink.SEARCH: EffectClass.NETWORK,
+    Sink.FETCH: EffectClass.NETWORK,
+    Sink.CODE: EffectClass.EXECUTE,
+    Sink.EXECUTE: EffectClass.EXECUTE,
+    Sink.MEMORY: EffectClass.MEMORY,
+    Sink.WRITE: EffectClass.WRITE,
+    Sink.CLIPBOARD: EffectClass.WRITE,
+    Sink.INSTALL: EffectClass.INSTALL,
+    Sink.LINK: EffectClass.PURE,
+}
+
+
+def bound(text: str, limit: int) -> str:
+    """The text cut to ``limit`` characters, with a note of what was left out."""
+    if len(text) <= limit:
+        return text
+    note = f"\n[… {len(text) - limit:,} more characters were left out]"
+    return text[:limit] + note
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _join(labels: Iterable[Labels], origin: str) -> Labels:
+    """Join in one pass (200 pages cost microseconds)."""
+    origins: set[str] = {origin}
+    tainted = private = False
+    for one in labels:
+        origins.update(one.origins)
+        tainted = tainted or one.integrity is Integrity.UNTRUSTED
+        private = private or one.confidentiality is Confidentiality.PRIVATE
+    return Labels(
+        frozenset(origins),
+        Integrity.UNTRUSTED if tainted else Integrity.TRUSTED,
+        Confidentiality.PRIVATE if private else Confidentiality.PUBLIC,
+    )
+
+
+def _private_source(one: Labels) -> bool:
+    """Whether a private text has another source than what the user typed and had remembered.
+
+    Labels join, so a tool's public result is private too once the user's words had a part in it;
+    a file always counts, anything else only where the user had no part.
+    """
+    if one.confidentiality is not Confidentiality.PRIVATE:
+        return False
+    kinds = {kind(origin) for origin in one.origins}
+    return "file" in kinds or ("user" not in kinds and not kinds <= _NO_SOURCE)
+
+
+def _description_labels(tools: Iterable[ToolSpec]) -> list[Labels]:
+    """Labels of tool descriptions that somebody else's server wrote: the model reads them too."""
+    return [
+        Labels(frozenset({f"tool:{tool.name}"}), Integrity.UNTRUSTED, Confidentiality.PUBLIC)
+        for tool in tools
+        if not tool.description_trusted
+    ]
+
+
+def _malformed(call: ToolCall, spec: ToolSpec) -> str:
+    """What is wrong with the form of a call; empty when nothing is."""
+    if call.name != spec.name:
+        return "The call and the tool have different names."
+    properties = spec.parameters.get("properties")
+    if isinstance(properties, dict) and not spec.parameters.get("additionalProperties", False):
+        unknown = sorted(name for name in call.arguments if name not in properties)
+        if unknown:
+            return f"{spec.name} has no parameter {reveal(unknown[0])}."
+    missing = [name for name in spec.parameters.get("required", ()) if name not in call.arguments]
+    if missing:
+        return f"{spec.name} needs the parameter {missing[0]}."
+    return ""
+
+
+def _sink(spec: ToolSpec, fetches: bool) -> Sink:
+    """Where a call's text ends up."""
+    if spec.effect is EffectClass.EXECUTE and spec.contained:
+        return Sink.CODE
+    if spec.effect is EffectClass.WRITE and "clipboard" in spec.name:
+        return Sink.CLIPBOARD
+    sink = _SINKS[spec.effect]
+    if fetches and sink in (Sink.SEARCH, Sink.COMPUTE, Sink.READ):
+        return Sink.FETCH
+    return sink
+
+
+def _reason(rule: Rule, sink: Sink, origins: tuple[str, ...]) -> str:
+    """The rule's words, with the sources named."""
+    shown = [reveal(origin) for origin in origins[:3]]
+    names = ", ".join(shown) + (f" and {len(origins) - 3} more" if len(origins) > 3 else "")
+    taint = f" Text from {names} is in the window and may have asked for it." if origins else ""
+    return rule.reason.format(origins=names, sink=sink.value, taint=taint)
+
+
+__all__ = ["EFFECTS", "Guard", "bound", "kind", "untrusted_origins"]
