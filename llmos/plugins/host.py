@@ -18,7 +18,7 @@ from llmos.plugins.manifest import Manifest
 from llmos.plugins.services import Services
 from llmos.plugins.store import PluginStore, StoreFile
 from llmos.plugins.workers import abandoned
-from llmos.settings import Folders
+from llmos.settings import Folders, Settings
 from llmos.types import Approval, EffectClass, Labels, Message, Page, SamplingSettings, ToolCall, UserError
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ class Ground:
         services: the running program; None outside of one (``llmos plugins check``, tests).
         loop: the program's event loop, once it is known.
         notify: one line to the user.
+        settings: the user's settings; each plugin's own are in ``settings.plugins.options``.
     """
 
     folders: Folders
@@ -43,7 +44,7 @@ class Ground:
     store: StoreFile
     jobs: JobBoard
     notify: Callable[[str, str], None]
-    options: Callable[[str], Mapping[str, Any]]
+    settings: Settings
     loop: asyncio.AbstractEventLoop | None = None
 
 
@@ -80,15 +81,16 @@ class PluginHost:
     @property
     def settings(self) -> Mapping[str, Any]:
         """This plugin's settings, defaults filled in from the manifest's schema."""
-        return {**self._manifest.default_settings(), **self._ground.options(self.plugin)}
+        return {
+            **self._manifest.default_settings(),
+            **self._ground.settings.plugins.options.get(self.plugin, {}),
+        }
 
     @property
     def offline(self) -> bool:
         """True when the network may not be used."""
-        from llmos.plugins.http import offline
-
         services = self._ground.services
-        return offline() or (services is not None and services.offline)
+        return self._ground.settings.offline or (services is not None and services.offline)
 
     @property
     def http(self) -> Http:

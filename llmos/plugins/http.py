@@ -8,7 +8,6 @@ made to the address that was checked, at every redirect again.
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-def offline() -> bool:
-    """True when the environment says so (``LLMOS_OFFLINE``)."""
-    return os.environ.get("LLMOS_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def forbidden_address(address: str) -> bool:

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from llmos.plugins import quiet
 from llmos.types import UserError, new_id
 
+#: Ended jobs that stay listed.
+_KEPT = 20
+
 
 class RunningJob:
     """One job; implements ``host_api.Job`` and is what the face lists."""
@@ -61,7 +64,9 @@ class JobBoard:
         """Run ``function(job)`` on a thread of its own."""
         job = RunningJob(plugin, name)
         with self._lock:
-            self._jobs = [one for one in self._jobs if one.state == "running"][-50:] + [job]
+            ended = [one for one in self._jobs if one.state != "running"]
+            self._jobs = [one for one in self._jobs if one not in ended[:-_KEPT]]
+            self._jobs.append(job)
         threading.Thread(
             target=self._run, args=(job, function), name=f"job-{plugin}-{name}", daemon=True
         ).start()
