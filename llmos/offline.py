@@ -30,6 +30,7 @@ _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFF
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 _switch: bool | None = None
+_told: set[str] = set()
 
 
 class OfflineError(UserError):
@@ -63,12 +64,16 @@ def is_offline() -> bool:
 
 def apply_environment() -> None:
     """Tell libraries with switches of their own; call before they are imported."""
-    os.environ.update(_ALWAYS)
-    if is_offline():
-        os.environ.update(_OFFLINE)
-    else:
-        for name in _OFFLINE:
+    for name, value in _ALWAYS.items():
+        os.environ.setdefault(name, value)
+    for name, value in _OFFLINE.items():
+        if is_offline():
+            if name not in os.environ:
+                _told.add(name)
+            os.environ[name] = value
+        elif name in _told:  # what the user set there stays
             os.environ.pop(name, None)
+            _told.discard(name)
 
 
 def require_online(purpose: str) -> None:
