@@ -73,10 +73,12 @@ class Rendered:
     Attributes:
         text: rendered template.
         tokens: its token ids; what users and data wrote is never read as special tokens.
+        stop: texts that end the answer, for models without end-of-turn tokens; pass them on.
     """
 
     text: str
     tokens: tuple[int, ...]
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

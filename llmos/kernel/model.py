@@ -1,0 +1,195 @@
+"""Everything the worker holds for one loaded model, and loading it step by step with its checks."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmos.formats import CHAT_TEMPLATE, TURN_END, TURN_START
+from llmos.kernel import gguf_header, health, memory, threads
+from llmos.kernel.engine import BATCH, Engine
+from llmos.kernel.families import family_of
+from llmos.kernel.protocol import KernelError, LoadRequest
+from llmos.kernel.sequences import SequenceTable
+from llmos.kernel.swap import SwapKey
+from llmos.kernel.templates import PLAIN_TEMPLATE, special_names
+
+#: Window and batch of the embedder: larger batches are slower, longer texts abort the process.
+EMBEDDING_CONTEXT = 512
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model in memory.
+
+    Attributes:
+        info: fields of ``ModelInfo``.
+        special: special-token names that content must not use as tokens.
+        start: text of the start token, for templates.
+        end: text of the end token.
+        pooling: how the model's token vectors become one, see ``Embedder``.
+        lora: fingerprint and scale of the adapter, or empty.
+    """
+
+    request: LoadRequest
+    engine: Engine
+    table: SequenceTable
+    info: dict[str, Any]
+    special: list[str]
+    start: str
+    end: str
+    pooling: int = 0
+    seconds_per_token: float = 0.0
+    lora: str = ""
+    _build: str = field(default="", repr=False)
+
+    def swap_key(self) -> SwapKey:
+        """What a saved KV state of this model depends on."""
+        return SwapKey(
+            model=str(self.info["sha256_head"]),
+            template=hashlib.sha256(str(self.info["chat_template"]).encode()).hexdigest()[:16],
+            build=self._build,
+            context=self.engine.context,
+            kv_type=self.request.kv_type,
+            flash_attention=self.request.flash_attention,
+            lora=self.lora,
+        )
+
+
+def load(request: LoadRequest, note: Callable[[str], None] = lambda _text: None) -> Loaded:
+    """Check, load and try a model.
+
+    Args:
+        request: what to load and how.
+        note: told what is being done, for the log.
+
+    Raises:
+        KernelError: anything that keeps the model from being used, in one sentence.
+    """
+    path = request.path.expanduser()
+    note(f"load {path}")
+    header = gguf_header.read_header(path)
+    gguf_header.check_complete(header)
+    if request.embedding:
+        context, batch = EMBEDDING_CONTEXT, EMBEDDING_CONTEXT
+        takes = memory.need(header, context, batch=batch)
+        memory.choose_context(header, context, batch=batch)
+    else:
+        batch = BATCH
+        context, takes = memory.choose_context(
+            header, request.context, kv_type=request.kv_type, flash_attention=request.flash_attention
+        )
+    engine = Engine(
+        path,
+        context=context,
+        threads=request.threads or threads.cpu_limit(),
+        gpu_layers=request.gpu_layers,
+        kv_type=request.kv_type,
+        flash_attention=request.flash_attention,
+        max_sequences=1 if request.embedding else request.max_sequences,
+        batch=batch,
+        embedding=request.embedding,
+        pooling=0 if request.embedding else -1,
+    )
+    try:
+        return _finish(request, path, header, engine, takes)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _finish(
+    request: LoadRequest, path: Path, header: gguf_header.Header, engine: Engine, takes: memory.Need
+) -> Loaded:
+    used, pace = request.threads or threads.cpu_limit(), 0.0
+    if not request.embedding:
+        health.check_model(engine)
+        if not request.threads:
+            used, pace = probe_threads(engine)
+    metadata = dict(engine.metadata())
+    control, defined = engine.special_tokens()
+    template = metadata.get("tokenizer.chat_template", "")
+    if not template:
+        has_turns = {TURN_START, TURN_END} <= {*control, *defined}
+        template = CHAT_TEMPLATE if has_turns else PLAIN_TEMPLATE
+    start, end, _ = engine.start_and_end()
+    parameters = engine.parameters()
+    c = engine.handles[0]
+    info: dict[str, Any] = {
+        "name": metadata.get("general.name", path.stem),
+        "path": str(path),
+        "architecture": header.architecture,
+        "parameters": parameters,
+        "file_bytes": header.file_bytes,
+        "vocabulary": engine.vocabulary,
+        "context": engine.context,
+        "trained_context": engine.trained_context,
+        "embedding_width": engine.embedding_width,
+        "layers": engine.layers,
+        "threads": used,
+        "quantisation": _quantisation(header),
+        "chat_template": template,
+        "tool_family": family_of(template).name,
+        "memory": {"weights": takes.weights, "kv": takes.kv, "compute": takes.compute},
+        "metadata": {key: value[:400] for key, value in metadata.items() if key != "tokenizer.chat_template"},
+        "sha256_head": gguf_header.fingerprint(path),
+    }
+    return Loaded(
+        request=request,
+        engine=engine,
+        table=SequenceTable(engine, engine.max_sequences),
+        info=info,
+        special=special_names(control, defined, template),
+        start=engine.piece(start).decode("utf-8", "replace") if start >= 0 else "",
+        end=engine.piece(end).decode("utf-8", "replace") if end >= 0 else "",
+        pooling=int(header.of_architecture("pooling_type", 0)),
+        seconds_per_token=pace,
+        _build=(c.llama_version() or b"").decode("ascii", "replace"),
+    )
+
+
+def _quantisation(header: gguf_header.Header) -> str:
+    """Number format of the file, for example ``Q4_K_M``."""
+    from gguf.constants import GGMLQuantizationType, LlamaFileType
+
+    with contextlib.suppress(KeyError, ValueError, TypeError):
+        return str(LlamaFileType(int(header.metadata["general.file_type"])).name).removeprefix("MOSTLY_")
+    sizes: dict[int, int] = {}
+    for tensor in header.tensors:
+        sizes[tensor.type] = sizes.get(tensor.type, 0) + tensor.elements
+    try:
+        return str(GGMLQuantizationType(max(sizes, key=lambda kind: sizes[kind])).name)
+    except ValueError:
+        return "unknown"
+
+
+def probe_threads(engine: Engine) -> tuple[int, float]:
+    """Fastest thread count for single-token decodes of this model; empties the last KV sequence.
+
+    Returns:
+        (threads, seconds per token).
+
+    Raises:
+        KernelError: a decode failed.
+    """
+    sequence = engine.max_sequences - 1
+    position = 0
+
+    def decode_one(count: int) -> None:
+        nonlocal position
+        engine.set_threads(count)
+        if engine.decode([(0, position, sequence, True)]):
+            raise KernelError("The KV cache has no room for the thread probe.")
+        engine.logits(0)
+        position += 1
+
+    try:
+        fastest, pace = threads.probe(decode_one)
+    finally:
+        engine.remove(sequence)
+    engine.set_threads(fastest)
+    return fastest, pace

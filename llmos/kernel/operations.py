@@ -1,0 +1,388 @@
+"""What the worker can be asked for: one method for each operation of the protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmos.kernel import gguf_header, model, swap
+from llmos.kernel.embedding import Embedder
+from llmos.kernel.engine import Floats
+from llmos.kernel.families import family_named
+from llmos.kernel.frames import unpack_tokens
+from llmos.kernel.grammar import schema_to_gbnf
+from llmos.kernel.lanes import Job, alternatives
+from llmos.kernel.protocol import KernelError, LoadRequest, NotAvailable
+from llmos.kernel.sampler import Sampler
+from llmos.kernel.scheduler import CHUNK_ALONE, Scheduler, Task
+from llmos.kernel.sequences import Slot
+from llmos.types import SamplingSettings, ToolSpec
+
+#: Decoding slower than this share of the probe's pace calls for another probe.
+_SLOW = 3.0
+#: Steps between looks at the pace.
+_PACE_STEPS = 200
+
+Event = Callable[[int, dict[str, Any]], None]
+Reply = Callable[..., None]
+
+
+@dataclass(slots=True)
+class _Pace:
+    steps: int = 0
+    probed: int = 0
+
+
+class Operations:
+    """Handlers of requests.
+
+    Args:
+        event: sends an event of a running generation.
+        reply: sends the one answer of a request, with an optional payload.
+    """
+
+    def __init__(self, event: Event, reply: Reply) -> None:
+        self._event = event
+        self._reply = reply
+        self._loaded: model.Loaded | None = None
+        self._embedder: Embedder | None = None
+        self._pace = _Pace()
+        self.scheduler: Scheduler | None = None
+
+    def handle(self, number: int, message: dict[str, Any], payload: bytes) -> None:
+        """Do what a request asks for.
+
+        Raises:
+            KernelError: it cannot be done; the worker sends the sentence.
+        """
+        method = getattr(self, f"_op_{message['op']}", None)
+        if method is None:
+            raise NotAvailable(f"This kernel does not know the operation {message['op']}.")
+        method(number, message, payload)
+
+    @property
+    def loaded(self) -> model.Loaded:
+        """The loaded model.
+
+        Raises:
+            KernelError: none is loaded.
+        """
+        if self._loaded is None:
+            raise KernelError("No model is loaded.")
+        return self._loaded
+
+    def _running(self) -> Scheduler:
+        if self.scheduler is None or self.loaded.request.embedding:
+            raise NotAvailable("This kernel was loaded for embedding only; it cannot generate.")
+        return self.scheduler
+
+    # -- loading ------------------------------------------------------------------------------
+
+    def _op_load(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        from llmos.kernel.worker import named_fields
+
+        request = LoadRequest(**named_fields(LoadRequest, message["request"]))
+        gguf_header.check_complete(gguf_header.read_header(request.path.expanduser()))
+        if self.scheduler is not None:
+            self.scheduler.drop_all("Another model is being loaded.")
+        if self._loaded is not None:
+            self._loaded.engine.close()
+        self._loaded, self.scheduler, self._embedder = None, None, None
+        loaded = model.load(request)
+        self._loaded = loaded
+        self._embedder = Embedder(loaded.engine, loaded.pooling) if request.embedding else None
+        self.scheduler = Scheduler(loaded.engine, loaded.table, self._event)
+        value = {"info": loaded.info, "special": loaded.special, "start": loaded.start, "end": loaded.end}
+        self._reply(number, value)
+
+    def after_step(self) -> None:
+        """Probe the thread count again when decoding has become much slower than it was."""
+        self._pace.steps += 1
+        if self._pace.steps % _PACE_STEPS or self.scheduler is None or self._loaded is None:
+            return
+        loaded, rate = self._loaded, self.scheduler.tokens_per_second
+        due = loaded.seconds_per_token > 0 and rate > 0 and rate * loaded.seconds_per_token * _SLOW < 1
+        if due and not loaded.request.threads and self._pace.steps - self._pace.probed > 10 * _PACE_STEPS:
+            self._pace.probed = self._pace.steps
+            slot = loaded.table.claim("#probe")
+            if slot is not None and slot.number == loaded.engine.max_sequences - 1:
+                loaded.info["threads"], loaded.seconds_per_token = model.probe_threads(loaded.engine)
+            if slot is not None:
+                loaded.table.free(slot)
+
+    # -- text ---------------------------------------------------------------------------------
+
+    def _op_tokenize(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        engine = self.loaded.engine
+        self._reply(number, engine.tokenize(message["text"], special=message["special"], bos=message["bos"]))
+
+    def _op_tokenize_spans(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        """Token ids of a rendered chat; parts that came from content as names stay text."""
+        engine = self.loaded.engine
+        tokens: list[int] = []
+        for text, special in message["spans"]:
+            tokens += engine.tokenize(text, special=True) if special else engine.tokenize_literal(text)
+        start, _, wanted = engine.start_and_end()
+        if wanted and start >= 0 and tokens[:1] != [start]:
+            tokens.insert(0, start)
+        self._reply(number, tokens)
+
+    def _op_pieces(self, number: int, _message: dict[str, Any], payload: bytes) -> None:
+        pieces = [self.loaded.engine.piece(token) for token in unpack_tokens(payload)]
+        self._reply(number, [len(piece) for piece in pieces], b"".join(pieces))
+
+    def _op_tool_grammar(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        family = family_named(str(self.loaded.info["tool_family"]))
+        tools = [ToolSpec(one["name"], "", one["parameters"]) for one in message["tools"]]
+        self._reply(number, [family.grammar(tools, schema_to_gbnf) if tools else "", family.trigger])
+
+    # -- generation ---------------------------------------------------------------------------
+
+    def _op_generate(self, number: int, message: dict[str, Any], payload: bytes) -> None:
+        job = Job(
+            id=number,
+            prompt=unpack_tokens(payload),
+            sequence=message["sequence"],
+            max_tokens=message["max_tokens"],
+            sampling=SamplingSettings(**message["sampling"]),
+            stop=message["stop"],
+            grammar=message["grammar"],
+            grammar_trigger=message["grammar_trigger"],
+            samples=message["samples"],
+            logprobs=message["logprobs"],
+            priority=message["priority"],
+            keep=message["keep"],
+            bias={int(token): float(value) for token, value in message["bias"]},
+        )
+        job.check(self.loaded.engine)
+        self._running().submit(job)
+
+    def _op_stop(self, _number: int, _message: dict[str, Any], _payload: bytes) -> None:
+        """Heard by the reader thread already; as a message it only wakes the main thread."""
+
+    def _op_next_tokens(self, number: int, message: dict[str, Any], payload: bytes) -> None:
+        tokens, top = unpack_tokens(payload), int(message["top"])
+        sampling = SamplingSettings(**message["sampling"]) if message["sampling"] else None
+
+        def task() -> Task:
+            engine = self.loaded.engine
+            final_row = 0
+            for _, row, last in self._evaluate(tokens, every=False):
+                final_row = row
+                if not last:
+                    yield
+            logits = engine.logits(final_row)
+            if sampling is None:
+                total = _log_sum(logits)
+                self._reply(number, alternatives(engine, logits, total, max(1, top)))
+                return
+            sampler = Sampler(engine, sampling)
+            try:
+                for token in tokens[-64:]:
+                    sampler.accept(token)
+                found = sampler.distribution(logits)[:top]
+            finally:
+                sampler.close()
+            self._reply(
+                number,
+                [
+                    (token, engine.piece(token).decode("utf-8", "replace"), chance, float(logits[token]))
+                    for token, chance in found
+                ],
+            )
+
+        self._running().add_task(number, task())
+
+    def _op_score(self, number: int, _message: dict[str, Any], payload: bytes) -> None:
+        tokens = unpack_tokens(payload)
+
+        def task() -> Task:
+            engine, values = self.loaded.engine, [0.0]
+            for start, row, _ in self._evaluate(tokens, every=True):
+                for at in range(row + 1):
+                    following = start + at + 1
+                    if following < len(tokens):
+                        logits = engine.logits(at)
+                        values.append(float(logits[tokens[following]]) - _log_sum(logits))
+                yield
+            self._reply(number, values[: len(tokens)])
+
+        self._running().add_task(number, task())
+
+    def _evaluate(self, tokens: list[int], *, every: bool) -> Any:
+        """Evaluate tokens in a sequence of their own, chunk by chunk.
+
+        Yields (index of the chunk's first token, its last row, whether it is the last chunk);
+        with ``every`` each row has logits and nothing is reused, else only the last one has.
+        """
+        engine, table = self.loaded.engine, self.loaded.table
+        if not tokens:
+            raise KernelError("There are no tokens to evaluate.")
+        if len(tokens) >= engine.context:
+            raise KernelError(
+                f"The text is {len(tokens):,} tokens long but the context window holds {engine.context:,}."
+            )
+        engine.check_tokens(tokens)
+        slot = table.claim("#probe")
+        if slot is None or slot.busy:
+            raise KernelError("All KV sequences are in use; try again when an answer has ended.")
+        slot.busy = 1
+        try:
+            done = table.truncate(slot, 0) if every else table.reuse(slot, tokens)
+            while done < len(tokens):
+                chunk = tokens[done : done + CHUNK_ALONE]
+                last = done + len(chunk) == len(tokens)
+                rows = [
+                    (token, done + at, slot.number, every or (last and at == len(chunk) - 1))
+                    for at, token in enumerate(chunk)
+                ]
+                while engine.decode(rows) == 1:
+                    if not table.free_least_used():
+                        raise KernelError("The context window is full; try again when an answer has ended.")
+                table.append(slot, chunk)
+                yield done, len(chunk) - 1, last
+                done += len(chunk)
+        finally:
+            slot.busy = 0
+            if every:
+                table.free(slot)
+
+    # -- sequences ----------------------------------------------------------------------------
+
+    def _idle(self, name: str) -> Slot | None:
+        slot = self.loaded.table.find(name)
+        if slot is not None and slot.busy:
+            raise KernelError(f"The sequence {name} is being written; wait until the answer has ended.")
+        return slot
+
+    def _op_fork(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        table = self.loaded.table
+        source = table.find(message["source"])
+        if source is None:
+            raise KernelError(f"There is no sequence {message['source']} to fork.")
+        self._idle(message["target"])
+        table.touch(source)
+        target = table.claim(message["target"])
+        if target is None:
+            raise KernelError("All KV sequences are in use.")
+        table.fork(source, target)
+        self._reply(number, len(target.tokens))
+
+    def _op_drop(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        slot = self._idle(message["sequence"])
+        if slot is not None:
+            self.loaded.table.free(slot)
+        self._reply(number, None)
+
+    def _op_save(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        slot = self._idle(message["sequence"])
+        if slot is None or not slot.tokens:
+            raise KernelError(f"The sequence {message['sequence']} is empty; there is nothing to save.")
+        state = self.loaded.engine.state(slot.number)
+        self._reply(number, swap.write_state(Path(message["path"]), self.loaded.swap_key(), slot.tokens, state))
+
+    def _op_restore(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        loaded = self.loaded
+        table, engine = loaded.table, loaded.engine
+        self._idle(message["sequence"])
+        found = swap.read_state(Path(message["path"]), loaded.swap_key())
+        if found is None or len(found[0]) >= engine.context:
+            self._reply(number, 0)
+            return
+        tokens, state = found
+        engine.check_tokens(tokens)
+        part = table.claim("#restore")  # never into the target itself: a failure would leave half a state
+        if part is None:
+            raise KernelError("All KV sequences are in use.")
+        table.truncate(part, 0)
+        while not (good := engine.set_state(part.number, state)):
+            engine.remove(part.number)
+            if not table.free_least_used():
+                break
+        if not good or engine.last_position(part.number) != len(tokens) - 1:
+            table.free(part)
+            self._reply(number, 0)
+            return
+        table.adopt(part, tokens)
+        part.busy = 1
+        target = table.claim(message["sequence"])
+        if target is not None:
+            table.fork(part, target)
+        table.free(part)
+        self._reply(number, len(tokens) if target is not None else 0)
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def _op_embed(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        if self._embedder is None or self.scheduler is None:
+            raise NotAvailable("This kernel was not loaded for embedding.")
+        embedder, texts, hidden = self._embedder, message["texts"], bool(message["hidden"])
+
+        def task() -> Task:
+            vectors = []
+            for text in texts:
+                vectors.append(embedder.vector(text, hidden=hidden))
+                yield
+            width = self.loaded.engine.embedding_width
+            data = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, width), np.float32)
+            self._reply(number, list(data.shape), data.tobytes())
+
+        self.scheduler.add_task(number, task())
+
+    def _op_lora(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
+        loaded = self.loaded
+        if self.scheduler is not None and self.scheduler.busy:
+            raise KernelError("An answer is being written; change the adapter when it has ended.")
+        path = Path(message["path"]) if message["path"] else None
+        scale = float(message["scale"])
+        if not math.isfinite(scale):
+            raise KernelError("The adapter's scale is not a finite number.")
+        loaded.engine.set_lora(path, scale)
+        loaded.table.forget_all()
+        loaded.lora = f"{gguf_header.fingerprint(path)}*{scale}" if path else ""
+        self._reply(number, None)
+
+    def _op_inspect(self, number: int, message: dict[str, Any], payload: bytes) -> None:
+        from llmos.kernel.inspect import inspect
+
+        tokens = unpack_tokens(payload)
+        array = inspect(self.loaded.engine, tokens, message["what"], int(message["layer"]))
+        self._reply(number, list(array.shape), array.tobytes())
+
+    def _op_stats(self, number: int, _message: dict[str, Any], _payload: bytes) -> None:
+        import os
+
+        import psutil
+
+        loaded = self._loaded
+        running, waiting = self.scheduler.counts if self.scheduler else (0, 0)
+        value: dict[str, Any] = {
+            "pid": os.getpid(),
+            "resident_bytes": int(psutil.Process().memory_info().rss),
+            "threads": int(loaded.info["threads"]) if loaded else 0,
+            "context": loaded.engine.context if loaded else 0,
+            "cells_used": loaded.table.cells_used if loaded else 0,
+            "sequences": [],
+            "running": running,
+            "waiting": waiting,
+            "tokens_per_second": self.scheduler.tokens_per_second if self.scheduler else 0.0,
+        }
+        if loaded:
+            per_token = loaded.info["memory"]["kv"] / max(1, loaded.engine.context)
+            value["sequences"] = [
+                [slot.name, len(slot.tokens), round(len(slot.tokens) * per_token)]
+                for slot in loaded.table.named()
+                if not slot.name.startswith("#")
+            ]
+        self._reply(number, value)
+
+
+def _log_sum(logits: Floats) -> float:
+    """Natural log of the sum of exponentials."""
+    top = float(logits.max())
+    return top + math.log(float(np.exp(logits - top, dtype=np.float32).sum(dtype=np.float64)))

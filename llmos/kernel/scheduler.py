@@ -1,0 +1,376 @@
+"""Shares the forward pass among jobs: continuous batching, two priorities, chunked prefill.
+
+One ``step`` is one llama_decode: a token for every lane that decodes and, beside them, one chunk
+of one job's prompt. While the person's turn runs, background jobs get one step in eight, so that
+they go on without being felt. Between steps stops are obeyed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
+
+from llmos.kernel.engine import Engine
+from llmos.kernel.lanes import Job, Lane
+from llmos.kernel.protocol import KernelError
+from llmos.kernel.sequences import SequenceTable, Slot
+
+#: Prompt tokens in one step: alone, and beside lanes that decode.
+CHUNK_ALONE = 128
+CHUNK_BESIDE = 64
+
+#: While a person's job runs, background jobs take part in one step of this many.
+BACKGROUND_SHARE = 8
+
+Emit = Callable[[int, dict[str, Any]], None]
+Task = Generator[None, None, None]
+Row = tuple[int, int, int, bool]
+
+
+class Scheduler:
+    """Runs jobs on one engine.
+
+    Args:
+        engine: the loaded model.
+        table: its KV sequences.
+        emit: called with a job's id and an event message.
+    """
+
+    def __init__(self, engine: Engine, table: SequenceTable, emit: Emit) -> None:
+        self._engine = engine
+        self._table = table
+        self._emit = emit
+        self._waiting: deque[Job] = deque()
+        self._active: list[Job] = []
+        self._tasks: deque[tuple[int, Task]] = deque()
+        self._stopped: set[int] = set()
+        self._tick = 0
+        self._rate = 0.0
+        self._last_step = 0.0
+
+    # -- from the worker ----------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """Queue a job.
+
+        Raises:
+            KernelError: the prompt cannot fit, is empty or was cut by another tokenizer, or more
+                samples are asked for than there are sequences.
+        """
+        context = self._engine.context
+        if not job.prompt:
+            raise KernelError("The prompt is empty.")
+        if len(job.prompt) >= context:
+            raise KernelError(
+                f"The prompt is {len(job.prompt):,} tokens long but the context window holds {context:,}; "
+                f"shorten it by at least {len(job.prompt) - context + 1:,} tokens or load the model with a "
+                "larger context."
+            )
+        if job.samples < 1 or job.samples > self._engine.max_sequences:
+            raise KernelError(f"Between 1 and {self._engine.max_sequences} samples can be decoded together.")
+        self._engine.check_tokens(job.prompt)
+        self._waiting.append(job)
+
+    def add_task(self, number: int, task: Task) -> None:
+        """Queue other work that yields between pieces; its errors are emitted under ``number``."""
+        self._tasks.append((number, task))
+
+    def stop(self, number: int) -> None:
+        """End a job before the next step; safe to call from another thread."""
+        self._stopped.add(number)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._active or self._waiting or self._tasks)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(jobs running, jobs waiting)."""
+        return len(self._active), len(self._waiting)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoded tokens per second of late, all lanes together; 0 when idle."""
+        return self._rate if self._active else 0.0
+
+    def drop_all(self, sentence: str) -> None:
+        """End every job with an error (the model is being replaced)."""
+        for job in [*self._active, *self._waiting]:
+            self._fail(job, KernelError(sentence))
+        for number, task in self._tasks:
+            task.close()
+            self._emit(number, {"e": "error", "text": sentence, "kind": "KernelError"})
+        self._waiting.clear()
+        self._active.clear()
+        self._tasks.clear()
+
+    # -- one step -----------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Do one piece of work: obey stops, admit jobs, one task piece, one llama_decode."""
+        if self._stopped:
+            self._obey_stops()
+        if self._tasks:
+            self._advance_task()
+        if self._waiting:
+            self._admit()
+        if not self._active:
+            return
+        self._tick += 1
+        jobs = self._taking_part()
+        rows: list[Row] = []
+        lanes: list[tuple[Job, Lane]] = []
+        for job in jobs:
+            for lane in job.lanes:
+                if lane.reason is None:
+                    rows.append((lane.pending, len(lane.slot.tokens), lane.slot.number, True))
+                    lanes.append((job, lane))
+        prefilling = next((job for job in jobs if not job.lanes), None)
+        chunk: list[int] = []
+        if prefilling is not None and prefilling.slot is not None:
+            size = CHUNK_BESIDE if rows else CHUNK_ALONE
+            chunk = prefilling.prompt[prefilling.done : prefilling.done + size]
+            last = prefilling.done + len(chunk) == len(prefilling.prompt)
+            number, start = prefilling.slot.number, prefilling.done
+            rows.extend((token, start + at, number, False) for at, token in enumerate(chunk))
+            if last:
+                rows[-1] = (*rows[-1][:3], True)
+        if not rows:
+            return
+        if not self._decode(rows, jobs):
+            return
+        self._after(lanes, prefilling, chunk, len(rows) - 1)
+
+    def _taking_part(self) -> list[Job]:
+        """Jobs of this step: the person's first, background ones when it is their turn."""
+        person = [job for job in self._active if job.priority == "person"]
+        if not person:
+            return self._active
+        if len(person) == len(self._active) or self._tick % BACKGROUND_SHARE:
+            return person
+        # Background first in its own step: only one job prefills in a step.
+        return [job for job in self._active if job.priority != "person"] + [job for job in person if job.lanes]
+
+    def _decode(self, rows: list[Row], jobs: list[Job]) -> bool:
+        """Evaluate rows, making room when the KV cache is full; False when nothing was evaluated."""
+        try:
+            while self._engine.decode(rows) == 1:
+                if not self._table.free_least_used():
+                    self._give_way(jobs)
+                    return False
+        except KernelError as error:
+            for job in jobs:
+                self._fail(job, error, empty=True)
+            return False
+        return True
+
+    def _give_way(self, jobs: list[Job]) -> None:
+        """Nothing idle is left to free: end one job, a background one first, else the longest answer."""
+        background = [job for job in self._active if job.priority == "background"]
+        if background and len(self._active) > 1:
+            sentence = "The context window is full with the person's turn; the background job was ended."
+            self._fail(background[-1], KernelError(sentence), empty=True)
+            return
+        lanes = [lane for job in jobs for lane in job.lanes if lane.reason is None]
+        if lanes:
+            lane = max(lanes, key=lambda one: len(one.slot.tokens))
+            lane.reason = "length"
+            self._settle(time.perf_counter())
+            return
+        sentence = f"The context window of {self._engine.context:,} tokens is full; shorten the prompt."
+        self._fail(jobs[-1], KernelError(sentence), empty=True)
+
+    def _after(
+        self, lanes: list[tuple[Job, Lane]], prefilling: Job | None, chunk: list[int], last_row: int
+    ) -> None:
+        """Book what was evaluated, sample, send text."""
+        now = time.perf_counter()
+        if lanes:
+            seconds = now - self._last_step
+            if 0 < seconds < 5:
+                rate = len(lanes) / seconds
+                self._rate = 0.9 * self._rate + 0.1 * rate if self._rate else rate
+        self._last_step = now
+        for row, (job, lane) in enumerate(lanes):
+            self._table.append(lane.slot, (lane.pending,))
+            try:
+                lane.sample_from(row, now)
+            except KernelError as error:
+                self._fail(job, error)
+        if prefilling is not None and prefilling.slot is not None:
+            self._table.append(prefilling.slot, chunk)
+            prefilling.done += len(chunk)
+            self._report_prefill(prefilling)
+            if prefilling.done == len(prefilling.prompt):
+                self._start_lanes(prefilling, last_row, now)
+        self._settle(now)
+
+    def _start_lanes(self, job: Job, row: int, now: float) -> None:
+        """The prompt is in: fork the samples and draw their first tokens."""
+        assert job.slot is not None
+        try:
+            for sample in range(job.samples):
+                slot: Slot | None = job.slot
+                if sample:
+                    slot = self._table.claim(f"{job.sequence}#{job.id}.{sample}")
+                    if slot is None:
+                        raise KernelError("All KV sequences are in use; ask for fewer samples.")
+                    slot.busy = 1
+                    self._table.fork(job.slot, slot)
+                assert slot is not None
+                lane = job.make_lane(self._engine, slot, sample)
+                job.lanes.append(lane)
+                lane.sample_from(row, now)
+        except KernelError as error:
+            self._fail(job, error)
+
+    def _settle(self, now: float) -> None:
+        """End lanes that reached a limit, send what is due, end jobs whose lanes have all ended."""
+        for job in list(self._active):
+            for lane in job.lanes:
+                if lane.told:
+                    continue
+                if lane.reason is None and (
+                    (job.max_tokens is not None and lane.count >= job.max_tokens)
+                    or len(lane.slot.tokens) + 1 >= self._engine.context
+                ):
+                    lane.reason = "length"
+                if lane.reason is None:
+                    message = lane.flush(now)
+                    if message is not None:
+                        self._emit(job.id, message)
+                else:
+                    self._end_lane(job, lane, now)
+            if job.lanes and all(lane.reason is not None for lane in job.lanes):
+                self._end_job(job)
+
+    def _end_lane(self, job: Job, lane: Lane, now: float) -> None:
+        lane.finish_text()
+        message = lane.flush(now, force=True)
+        if message is not None:
+            self._emit(job.id, message)
+        spent = lane.last_at - lane.first_at
+        self._emit(
+            job.id,
+            {
+                "e": "finished",
+                "stop_reason": lane.reason,
+                "sample": lane.sample,
+                "prompt_tokens": len(job.prompt),
+                "cached_tokens": job.cached,
+                "completion_tokens": lane.count,
+                "seconds": now - job.asked_at,
+                "first_token_seconds": lane.first_at - job.asked_at,
+                "tokens_per_second": (lane.count - 1) / spent if spent > 0 else 0.0,
+                "mean_logprob": lane.logprob_sum / lane.count if lane.count else 0.0,
+            },
+        )
+        lane.told = True
+        lane.sampler.close()
+        if lane.sample:
+            self._table.free(lane.slot)
+
+    def _end_job(self, job: Job) -> None:
+        self._active.remove(job)
+        self._stopped.discard(job.id)
+        if job.slot is not None:
+            job.slot.busy = 0
+            self._table.touch(job.slot)
+            if not job.keep:
+                self._table.free(job.slot)
+        self._emit(job.id, {"e": "end"})
+
+    def _fail(self, job: Job, error: KernelError, *, empty: bool = False) -> None:
+        """End a job with an error; ``empty`` also frees its KV, whose content is in doubt."""
+        for lane in job.lanes:
+            lane.sampler.close()
+            if lane.sample and not lane.told:
+                self._table.free(lane.slot)
+        if job.slot is not None:
+            job.slot.busy = 0
+            if empty or not job.keep:
+                self._table.free(job.slot)
+        if job in self._active:
+            self._active.remove(job)
+        self._stopped.discard(job.id)
+        self._emit(job.id, {"e": "error", "text": str(error), "kind": type(error).__name__})
+
+    # -- admission and stops ------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Start waiting jobs whose sequence is idle and for which there are slots; the person's first."""
+        for job in sorted(self._waiting, key=lambda one: one.priority != "person"):
+            slot = self._table.find(job.sequence)
+            if slot is not None and slot.busy:
+                continue
+            if job.samples > self._free_slots():
+                continue
+            slot = self._table.claim(job.sequence)
+            if slot is None:
+                continue
+            slot.busy = 1
+            job.slot = slot
+            job.cached = job.done = self._table.reuse(slot, job.prompt)
+            self._waiting.remove(job)
+            self._active.append(job)
+            self._report_prefill(job)
+
+    def _free_slots(self) -> int:
+        taken = sum(max(1, job.samples) for job in self._active)
+        return self._engine.max_sequences - taken
+
+    def _report_prefill(self, job: Job) -> None:
+        self._emit(job.id, {"e": "prefill", "done": job.done, "total": len(job.prompt), "cached": job.cached})
+
+    def _obey_stops(self) -> None:
+        now = time.perf_counter()
+        for number in list(self._stopped):
+            self._stopped.discard(number)
+            for job in list(self._waiting):
+                if job.id == number:
+                    self._waiting.remove(job)
+                    self._end_unstarted(job, now)
+            for job in list(self._active):
+                if job.id == number and job.lanes:
+                    for lane in job.lanes:
+                        lane.reason = lane.reason or "stopped"
+                elif job.id == number:
+                    self._end_unstarted(job, now)
+        self._settle(now)
+
+    def _end_unstarted(self, job: Job, now: float) -> None:
+        """A job stopped before its first token: what was prefilled stays for the next turn."""
+        self._emit(
+            job.id,
+            {
+                "e": "finished",
+                "stop_reason": "stopped",
+                "sample": 0,
+                "prompt_tokens": len(job.prompt),
+                "cached_tokens": job.cached,
+                "completion_tokens": 0,
+                "seconds": now - job.asked_at,
+            },
+        )
+        if job in self._active:
+            self._end_job(job)
+        else:
+            self._emit(job.id, {"e": "end"})
+
+    def _advance_task(self) -> None:
+        number, task = self._tasks[0]
+        try:
+            next(task)
+        except StopIteration:
+            self._tasks.popleft()
+        except KernelError as error:
+            self._tasks.popleft()
+            self._emit(number, {"e": "error", "text": str(error), "kind": type(error).__name__})
+        except Exception as error:  # a bug in a task must not end the worker
+            print(f"kernel task failed: {error!r}", file=sys.stderr, flush=True)
+            self._tasks.popleft()
+            self._emit(number, {"e": "error", "text": f"The kernel failed: {error}.", "kind": "KernelError"})
