@@ -6,12 +6,13 @@ import asyncio
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from llmos.kernel.families import family_named
+from llmos.kernel.families.base import fit_types
 from llmos.kernel.frames import pack_tokens
 from llmos.kernel.process import WorkerProcess, error_of
 from llmos.kernel.protocol import (
@@ -69,6 +70,7 @@ class KernelClient:
         self._lora: tuple[Path, float] | None = None
         self._model: ModelInfo | None = None
         self._special: list[str] = []
+        self._schemas: dict[str, Mapping[str, Any]] = {}
         self._start_text = ""
         self._end_text = ""
         self._deaths: deque[float] = deque(maxlen=_DEATHS)
@@ -231,6 +233,7 @@ class KernelClient:
         await self._live()
         assert self._model is not None
         template = self._model.chat_template
+        self._schemas.update((tool.name, tool.parameters) for tool in tools)
         hide = Neutraliser(self._special)
         values = hide.hide_all(chat_values(messages, tools))
         if tools and "tools" not in template:
@@ -254,13 +257,16 @@ class KernelClient:
 
     async def tool_grammar(self, tools: Sequence[ToolSpec]) -> tuple[str, str]:
         """(GBNF, trigger text) for calls of these tools."""
+        self._schemas.update((tool.name, tool.parameters) for tool in tools)
         described = [{"name": tool.name, "parameters": dict(tool.parameters)} for tool in tools]
         value, _ = await self._ask("tool_grammar", tools=described)
         return str(value[0]), str(value[1])
 
     def parse_answer(self, text: str) -> ParsedAnswer:
         """Take a raw answer apart by the model's family."""
-        return family_named(self._model.tool_family if self._model else "").parse(text)
+        parsed = family_named(self._model.tool_family if self._model else "").parse(text)
+        calls = (fit_types(call, self._schemas.get(call.name, {})) for call in parsed.tool_calls)
+        return replace(parsed, tool_calls=tuple(calls))
 
     # -- generation ---------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmos.kernel.protocol import ParsedAnswer
@@ -83,6 +84,22 @@ def make_call(name: str, arguments: Any) -> ToolCall | None:
     if not isinstance(arguments, Mapping) or not name.strip():
         return None
     return ToolCall(name=name.strip(), arguments=dict(arguments))
+
+
+def fit_types(call: ToolCall, schema: Mapping[str, Any]) -> ToolCall:
+    """The call with text arguments decoded where the tool's schema wants something else than text.
+
+    Families that write parameters between tags cannot tell ``5`` from ``"5"``.
+    """
+    properties = schema.get("properties", {})
+    fitted = dict(call.arguments)
+    for name, value in call.arguments.items():
+        wanted = properties.get(name, {}).get("type", "string")
+        if isinstance(value, str) and wanted in ("integer", "number", "boolean", "array", "object"):
+            decoded = load_json(value)
+            if decoded is not None:
+                fitted[name] = decoded
+    return replace(call, arguments=fitted)
 
 
 def load_json(text: str) -> Any:

@@ -50,7 +50,7 @@ class _Xml(Family):
 
 
 class QwenXml(_Xml):
-    """``<tool_call>\\n<function=NAME>\\n<parameter=KEY>\\nVALUE\\n</parameter>\\n</function>\\n</tool_call>``."""
+    """``<tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></tool_call>``, a tag a line."""
 
     name = "qwen-xml"
     trigger = "<tool_call>"
