@@ -13,6 +13,8 @@ from llmos.plugins.workers import Crowded, Exited, TooSlow
 #: After this many faults a plugin is set aside until the user puts it back.
 LIMIT = 3
 
+_REMOTE = {"ProcessDied": "died", "PluginError": "exception", "ImportFailed": "import"}
+
 _log = logging.getLogger("llmos.plugins")
 
 
@@ -52,8 +54,8 @@ def describe(error: BaseException) -> tuple[str, str]:
     if isinstance(error, WrongType):
         return "wrong type", str(error)
     name = type(error).__name__
-    if name == "ProcessDied":
-        return "died", str(error)
+    if name in _REMOTE:  # their text already names what was raised over there
+        return _REMOTE[name], str(error)
     kind = "import" if isinstance(error, (ImportError, SyntaxError)) else "exception"
     try:
         text = " ".join(str(error).split())[:300]

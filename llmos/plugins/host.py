@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llmos.offline import is_offline
 from llmos.plugins.host_api import Generation, Http, Jobs, Store
 from llmos.plugins.jobs import JobBoard, PluginJobs
 from llmos.plugins.manifest import Manifest
@@ -90,7 +91,7 @@ class PluginHost:
     def offline(self) -> bool:
         """True when the network may not be used."""
         services = self._ground.services
-        return self._ground.settings.offline or (services is not None and services.offline)
+        return is_offline() or (services is not None and services.offline)
 
     @property
     def http(self) -> Http:

@@ -7,13 +7,13 @@ made to the address that was checked, at every redirect again.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from llmos.offline import checked_addresses, http_client
 from llmos.plugins.host_api import HttpResponse
 from llmos.types import UserError
 
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-def forbidden_address(address: str) -> bool:
-    """Loopback, private, link-local, multicast, reserved: nothing that a page may point to."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return True
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return not (mapped or ip).is_global or ip.is_multicast
 
 
 class PluginHttp:
@@ -122,7 +112,7 @@ class PluginHttp:
     ) -> tuple[HttpResponse, str]:
         """One request without redirects, and where it redirects to."""
         if self._client is None:
-            self._client = _client(self._allowed)
+            self._client = _client(self._plugin, self._allowed)
         parts: list[bytes] = []
         size = 0
         with self._client.stream(method, url, headers=headers, content=content, timeout=timeout) as answer:
@@ -154,7 +144,7 @@ def _short(url: str) -> str:
     return url if len(url) <= 120 else url[:117] + "…"
 
 
-def _client(allowed: Callable[[], Iterable[str]]) -> httpx.Client:
+def _client(plugin: str, allowed: Callable[[], Iterable[str]]) -> httpx.Client:
     """A client whose connections go only to addresses that were checked."""
     import httpcore
     import httpx
@@ -177,7 +167,8 @@ def _client(allowed: Callable[[], Iterable[str]]) -> httpx.Client:
     transport = httpx.HTTPTransport(trust_env=False, retries=0)
     # httpx has no public way to hand a network backend to its pool.
     transport._pool._network_backend = Checked()
-    return httpx.Client(
+    return http_client(
+        f"The plugin {plugin}",
         transport=transport,
         trust_env=False,
         follow_redirects=False,
@@ -186,18 +177,11 @@ def _client(allowed: Callable[[], Iterable[str]]) -> httpx.Client:
 
 
 def resolve(host: str, port: int, allowed: set[str]) -> list[str]:
-    """Addresses of a name, all of them checked.
+    """Addresses of a name, all of them checked, but for hosts that the user's settings name.
 
     Raises:
         UserError: one of them lies inside the machine or the local network.
     """
-    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [str(answer[4][0]) for answer in answers]
     if host in allowed or f"{host}:{port}" in allowed:
-        return addresses
-    for address in addresses:
-        if forbidden_address(address):
-            raise UserError(
-                f"{host} is the address {address} inside this machine or network, which plugins may not open."
-            )
-    return addresses
+        return [str(answer[4][0]) for answer in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    return checked_addresses(host, port)

@@ -118,7 +118,7 @@ class Registry:
         self._notify_other = notify
         self._faults = FaultLog(self._notify, self._put_aside)
         self._tracer = Tracer(folders)
-        self.jobs = JobBoard(self.fault)
+        self.jobs = JobBoard(lambda plugin, where, error: self.fault(plugin, error, where))
         self._ground = Ground(
             folders=folders,
             services=services,
@@ -189,7 +189,7 @@ class Registry:
         """Faults of a plugin in this run, oldest first."""
         return self._faults.of(name)
 
-    def fault(self, plugin: str, where: str, error: BaseException) -> None:
+    def fault(self, plugin: str, error: BaseException, where: str = "its middleware") -> None:
         """Count a fault that was caught elsewhere (middleware, a job). From any thread."""
         self._faults.add(plugin, where, error)
 
