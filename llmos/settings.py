@@ -107,6 +107,15 @@ class ChatSettings(BaseModel):
     min_p: float = Field(0.05, ge=0, le=1, description="Leave out tokens below this share of the likeliest.")
     max_tokens: int = Field(0, ge=0, description="Most tokens of an answer; 0: what fits the window.")
     tool_rounds: int = Field(8, ge=0, le=64, description="Most rounds of tool calls in a turn.")
+    low_water: float = Field(
+        0.5, ge=0.1, le=0.9, description="Share of the window that stays when old pages are evicted."
+    )
+    titles: Literal["auto", "heuristic", "off"] = Field(
+        "auto", description="Titles of new chats: by the model where it is able, by first words, or none."
+    )
+    swap_megabytes: int = Field(
+        1024, ge=0, description="Disk space for the states of chats that were left; 0 keeps none."
+    )
 
 
 class FaceSettings(BaseModel):

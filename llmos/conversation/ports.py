@@ -59,7 +59,15 @@ class Plugins(Protocol):
         ...
 
     def middleware(self) -> list[tuple[str, Middleware]]:
-        """Named middleware, outermost first: ``(plugin name, async def (request, next))``."""
+        """Named middleware, outermost first: ``(plugin name, async def (request, next))``.
+
+        ``next`` yields deltas and at last ``TurnDone`` with an answer that is not stored yet; a
+        layer does the same: the last ``TurnDone`` that it yields is the answer.
+        """
+        ...
+
+    def fault(self, plugin: str, error: BaseException) -> None:
+        """Count a fault of a plugin's middleware, which the core has caught and told."""
         ...
 
 

@@ -1,0 +1,403 @@
+"""One chat: send, regenerate, edit, stop, answer approvals; everything comes back as typed events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from llmos.conversation.branches import BranchMixin
+from llmos.conversation.budget import Budget
+from llmos.conversation.errors import Busy, PromptTooLong
+from llmos.conversation.intake import attachments as pages_of
+from llmos.conversation.intake import clean_input
+from llmos.conversation.ports import Plugins
+from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for
+from llmos.conversation.store import Store
+from llmos.conversation.turn import TurnParts, TurnRun
+from llmos.conversation.window import Window
+from llmos.guard.api import GuardApi, WindowState
+from llmos.kernel.protocol import Kernel
+from llmos.plugins.contributions import Turn
+from llmos.settings import ChatSettings
+from llmos.types import (
+    Approval,
+    ApprovalAnswer,
+    ApprovalNeeded,
+    Event,
+    Labels,
+    Message,
+    Page,
+    ToolSpec,
+    TurnDone,
+    TurnStarted,
+    UserError,
+    join_labels,
+    new_id,
+)
+
+_log = logging.getLogger(__name__)
+#: What could be an address in a user's text.
+_ADDRESS = re.compile(r"\S\.\S")
+
+Body = Callable[[Callable[[Event], None]], Awaitable[None]]
+
+
+class Conversation(BranchMixin):
+    """A chat that can be talked to; made by ``Session.conversation``.
+
+    Attributes:
+        chat_id: known from the start; the chat is stored with its first message.
+        window: pages that the model reads now.
+    """
+
+    def __init__(
+        self,
+        chat_id: str,
+        *,
+        kernel: Kernel,
+        store: Store,
+        guard: GuardApi,
+        plugins: Plugins,
+        settings: ChatSettings,
+        ensure_model: Callable[[Conversation], Awaitable[Any]],
+        spawn: Callable[[str, Awaitable[None]], None],
+        face_can_ask: bool = True,
+        preapproved: frozenset[str] = frozenset(),
+        after_turn: Callable[[Conversation, Message, Message], Awaitable[None]] | None = None,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Args:
+        chat_id: id of a chat, stored or not.
+        kernel: generates.
+        store: keeps.
+        guard: decides and labels.
+        plugins: context, eviction, tools, middleware.
+        settings: the user's chat settings.
+        ensure_model: loads the model if none is loaded, and the chat's KV state if one was saved.
+        spawn: runs a coroutine in the background, under a name.
+        face_can_ask: a user can be asked for approval.
+        preapproved: calls approved beforehand, in the guard's canonical form.
+        after_turn: called in the background with (conversation, user's message, answer).
+        on_death: called when the kernel died under an answer and the turn tells of it.
+        """
+        self.chat_id = chat_id
+        self.kernel = kernel
+        self.store = store
+        self.guard = guard
+        self.plugins = plugins
+        self.settings = settings
+        self.face_can_ask = face_can_ask
+        self.preapproved = preapproved
+        self.window = Window(chat_id, low_water=settings.low_water)
+        self._ensure_model = ensure_model
+        self._spawn = spawn
+        self._after_turn = after_turn
+        self._on_death = on_death
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._approvals: dict[str, asyncio.Future[ApprovalAnswer]] = {}
+        self._opened = False
+        self._leaf: str | None = None
+        self._user_texts: list[str] = []
+        self._result_urls: list[str] = []
+
+    # -- opening ---------------------------------------------------------------------------
+
+    @property
+    def sequence(self) -> str:
+        """Name of the KV sequence that holds this chat."""
+        return f"chat-{self.chat_id[:16]}"
+
+    @property
+    def busy(self) -> bool:
+        """True while an answer is being written."""
+        return self._task is not None and not self._task.done()
+
+    async def open(self) -> list[Message]:
+        """Read the chat; answers that a crash or power cut left unfinished are marked.
+
+        Returns:
+            Its messages on the current branch, oldest first.
+        """
+        messages = await self.store.run(self._read)
+        self._opened = True
+        return messages
+
+    def _read(self) -> list[Message]:
+        """On the store's thread: read the branch and build the window from it."""
+        if not self.busy:
+            for left in self.store.unfinished(self.chat_id):
+                self.store.update_message(replace(left, status="crashed"))
+        messages = self.store.branch(self.chat_id)
+        self._leaf = messages[-1].id if messages else None
+        self.window.fill(messages, self.store.page_states(self.chat_id))
+        self._user_texts = [m.content for m in messages if m.role == "user" and _ADDRESS.search(m.content)]
+        self._result_urls = [str(url) for m in messages if m.role == "tool" for url in m.stats.get("urls", ())]
+        return messages
+
+    # -- talking ---------------------------------------------------------------------------
+
+    async def send(
+        self,
+        text: str,
+        attachments: Sequence[Path | Page] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[Event]:
+        """Send a message and receive the answer as events, ``TurnDone`` last.
+
+        The message is on disk before anything is generated. Closing the iterator stops the answer.
+
+        Args:
+            text: what the user typed; control characters are removed.
+            attachments: files or pages to put before it.
+            options: values of this turn: ``temperature``, ``seed``, ``max_tokens``, ``system_prompt``
+                and other names of ``SamplingSettings``; the rest goes to plugins as it is.
+
+        Raises:
+            Busy: an answer is being written.
+            PromptTooLong: it does not fit; the text is kept as the chat's draft.
+            UserError: anything else that the user can mend.
+        """
+        clean = clean_input(text)
+        pages = pages_of(attachments)
+        if not clean.strip() and not pages:
+            raise UserError("There is nothing to send; type a message first.")
+
+        async def body(emit: Callable[[Event], None]) -> None:
+            await self._send(emit, clean, pages, dict(options or {}))
+
+        async for event in self._stream(body):
+            yield event
+
+    async def regenerate(
+        self, message_id: str = "", options: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Event]:
+        """Answer a user's message once more, as a new branch beside the old answer.
+
+        Args:
+            message_id: the answer (or the user's message); empty takes the last one.
+            options: as in ``send``.
+        """
+
+        async def body(emit: Callable[[Event], None]) -> None:
+            user = await self.store.run(self._question_of, message_id)
+            await self.store.run(self.store.set_leaf, self.chat_id, user.id)
+            await self.open()
+            await self._answer(emit, user, dict(options or {}), bring=False)
+
+        async for event in self._stream(body):
+            yield event
+
+    async def edit(
+        self, message_id: str, text: str, options: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Event]:
+        """Send a changed version of an earlier message of the user, as a new branch beside it."""
+        old = await self.store.run(self.store.message, message_id)
+        if old is None or old.role != "user":
+            raise UserError("Only your own messages can be edited and sent again.")
+        clean = clean_input(text)
+        if not clean.strip():
+            raise UserError("There is nothing to send; type a message first.")
+        parent = old.parent_id
+        kept = [page for page in old.pages if page.reason == "attached by you"]
+
+        async def body(emit: Callable[[Event], None]) -> None:
+            await self.store.run(self.store.set_leaf, self.chat_id, parent)
+            await self.open()
+            await self._send(emit, clean, kept, dict(options or {}))
+
+        async for event in self._stream(body):
+            yield event
+
+    def stop(self) -> None:
+        """Stop the answer that is being written; what had come is kept and marked."""
+        if self._task is not None and not self._task.done() and not self._stopping:
+            self._stopping = True
+            self._task.cancel()
+
+    def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:
+        """Answer an ``ApprovalNeeded``; an unknown or answered one is ignored."""
+        future = self._approvals.pop(approval_id, None)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    # -- how a turn runs -------------------------------------------------------------------
+
+    async def _stream(self, body: Body) -> AsyncIterator[Event]:
+        """Run a turn as a task and yield what it emits."""
+        if self.busy:
+            raise Busy
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._stopping = False
+        task = asyncio.create_task(self._run(body, queue))
+        self._task = task
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+            await task
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+            self._task = None
+
+    async def _run(self, body: Body, queue: asyncio.Queue[Event | None]) -> None:
+        try:
+            await body(queue.put_nowait)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        finally:
+            self._approvals.clear()
+            queue.put_nowait(None)
+
+    async def _send(
+        self, emit: Callable[[Event], None], text: str, pages: list[Page], options: dict[str, Any]
+    ) -> None:
+        if not self._opened:
+            await self.open()
+        user = Message("user", text, chat_id=self.chat_id, parent_id=self._leaf)
+        user.pages = tuple(self.window.number(pages))
+        await self.store.run(self._store_user, user)
+        self._leaf = user.id
+        self.window.append(user)
+        if _ADDRESS.search(text):
+            self._user_texts.append(text)
+        await self._answer(emit, user, options, bring=True)
+
+    def _store_user(self, user: Message) -> None:
+        """On the store's thread: the chat (with its first message) and the message, in one commit."""
+        with self.store.database.transaction():
+            if self.store.chat(self.chat_id) is None:
+                self.store.create_chat(chat_id=self.chat_id)
+            self.store.add_message(user)
+            self.store.save_draft(self.chat_id, "")
+
+    async def _answer(
+        self, emit: Callable[[Event], None], user: Message, options: dict[str, Any], *, bring: bool
+    ) -> None:
+        """Everything after the user's message is stored."""
+        answer_id = new_id()
+        emit(TurnStarted(user, answer_id))
+        turn: TurnRun | None = None
+        try:
+            await self._ensure_model(self)
+            parts = await self._parts(emit, options)
+            turn = TurnRun(parts, user, answer_id)
+            if bring:
+                await turn.bring_pages()
+            answer = await turn.run()
+        except PromptTooLong:
+            await self.store.run(self._take_back, user)
+            await self.open()
+            raise
+        except asyncio.CancelledError:
+            message = turn.stopped() if turn is not None else None
+            emit(TurnDone(message or self._nothing(user, answer_id), None))
+            self._leaf = self._last_id(user.id)
+            raise
+        except BaseException:
+            self._leaf = self._last_id(user.id)
+            raise
+        self._leaf = self._last_id(user.id)
+        self._spawn("turn done", self._done(user, answer, options))
+
+    def _nothing(self, user: Message, answer_id: str) -> Message:
+        """An answer that was stopped before it began; not stored."""
+        return Message("assistant", "", id=answer_id, chat_id=self.chat_id, parent_id=user.id, status="stopped")
+
+    def _last_id(self, otherwise: str) -> str:
+        """The last message of the window, after which the next one comes."""
+        return self.window.slots[-1].message.id if self.window.slots else otherwise
+
+    def _take_back(self, user: Message) -> None:
+        """On the store's thread: a message that does not fit becomes the draft again."""
+        with self.store.database.transaction():
+            self.store.save_draft(self.chat_id, user.content)
+            self.store.delete_message(user.id)
+
+    async def _parts(self, emit: Callable[[Event], None], options: dict[str, Any]) -> TurnParts:
+        """What the turn works with, from settings of user, chat and turn."""
+        chat = await self.store.run(self.store.chat_settings, self.chat_id)
+        self.window.low_water = self.settings.low_water
+        self.window.set_system(system_prompt_for(self.settings, chat, options, self.kernel.model))
+        tools = self._offered(chat, options)
+        rounds = int(options.get("tool_rounds", self.settings.tool_rounds))
+        return TurnParts(
+            chat_id=self.chat_id,
+            kernel=self.kernel,
+            store=self.store,
+            guard=self.guard,
+            plugins=self.plugins,
+            window=self.window,
+            tools=tools if rounds else [],
+            sampling=sampling_for(self.settings, chat, options),
+            max_tokens=max_tokens_for(self.settings, chat, options),
+            tool_rounds=rounds,
+            sequence=self.sequence,
+            options=options,
+            emit=emit,
+            ask=self._asker(emit),
+            window_state=self.window_state,
+            result_urls=self._result_urls,
+            on_death=self._on_death,
+        )
+
+    def _offered(self, chat: Mapping[str, Any], options: Mapping[str, Any]) -> list[ToolSpec]:
+        """Tools of this turn: all, or those that the turn, the chat or its persona names."""
+        names = options.get("tools", chat.get("tools"))
+        tools = self.plugins.tools()
+        return tools if names is None else [tool for tool in tools if tool.name in names]
+
+    def _asker(self, emit: Callable[[Event], None]) -> Callable[[Approval], Awaitable[ApprovalAnswer]]:
+        async def ask(approval: Approval) -> ApprovalAnswer:
+            future: asyncio.Future[ApprovalAnswer] = asyncio.get_running_loop().create_future()
+            self._approvals[approval.id] = future
+            emit(ApprovalNeeded(approval))
+            return await future
+
+        return ask
+
+    async def _done(self, user: Message, answer: Message, options: Mapping[str, Any]) -> None:
+        """After the turn, off the critical path."""
+        await self.plugins.turn_done(
+            Turn(self.chat_id, user, answer, window=tuple(self.window.pages), options=options)
+        )
+        if self._after_turn is not None:
+            await self._after_turn(self, user, answer)
+
+    def model_changed(self) -> None:
+        """Another model is loaded: lengths in its tokens are not known yet."""
+        self.window.fixed_tokens = 0
+        for page in self.window.pages:
+            page.tokens = 0
+
+    # -- what others want to know ----------------------------------------------------------
+
+    def window_state(self, tools: Sequence[ToolSpec] = ()) -> WindowState:
+        """The window as the guard sees it."""
+        return WindowState(
+            chat_id=self.chat_id,
+            pages=self.window.pages,
+            user_texts=self._user_texts,
+            result_urls=self._result_urls,
+            face_can_ask=self.face_can_ask,
+            preapproved=self.preapproved,
+            tools=tools,
+        )
+
+    def labels(self) -> Labels:
+        """Joined labels of the window."""
+        return join_labels(page.labels for page in self.window.pages)
+
+    async def fits(self, text: str) -> bool:
+        """Whether a text could be sent now; True when no model is loaded yet."""
+        if self.kernel.model is None:
+            return True
+        budget = Budget(self.kernel, self.plugins, self.settings.max_tokens or None)
+        return await budget.count(text) + self.window.fixed_tokens <= budget.prompt_tokens

@@ -1,0 +1,142 @@
+"""The innermost generator: one answer of the kernel as events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+from llmos.conversation.splitting import Splitter
+from llmos.formats import THINK_OPEN
+from llmos.kernel.protocol import Chunk, Finished, GenerateRequest, Kernel, Prefilled, Rendered
+from llmos.types import (
+    Event,
+    Message,
+    PrefillProgress,
+    TextDelta,
+    ThinkingDelta,
+    ToolSpec,
+    TurnDone,
+    TurnRequest,
+    TurnStats,
+)
+
+
+class Generator:
+    """Renders a request, generates, and splits the answer.
+
+    Yields ``PrefillProgress``, ``TextDelta`` and ``ThinkingDelta``, at the end ``TurnDone`` with
+    the answer (not stored) and its figures. Options of a request that it knows: ``samples`` (one
+    ``TurnDone`` a sample, the first one streams), ``stop`` (texts that end the answer),
+    ``priority``, ``logprobs``, ``no_tool_calls`` (tools stay in the prompt but cannot be called).
+
+    Args:
+        kernel: where to generate.
+        clean: strips what may not be shown or stored (the guard's ``clean``).
+    """
+
+    def __init__(self, kernel: Kernel, clean: Callable[[str], str]) -> None:
+        self._kernel = kernel
+        self._clean = clean
+        self._prepared: tuple[Sequence[Message], Rendered] | None = None
+
+    def prepare(self, messages: Sequence[Message], rendered: Rendered) -> None:
+        """Remember a rendering that was made to measure it, for a request with the same messages."""
+        self._prepared = (messages, rendered)
+
+    async def __call__(self, request: TurnRequest) -> AsyncIterator[Event]:
+        """Generate one answer (or several samples of it)."""
+        kernel = self._kernel
+        rendered = await self._render(request)
+        grammar, trigger, bias = request.grammar, "", {}
+        if request.tools and not grammar:
+            grammar, trigger = await kernel.tool_grammar(request.tools)
+            if request.options.get("no_tool_calls"):
+                bias = await self._forbid(trigger)
+                grammar, trigger = "", ""
+        samples = int(request.options.get("samples", 1))
+        opened = THINK_OPEN if rendered.text.rstrip().endswith(THINK_OPEN) else ""
+        splitters = [
+            Splitter(kernel.parse_answer, trigger=trigger, json_calls=bool(request.tools), opened=opened)
+            for _ in range(samples)
+        ]
+        ask = GenerateRequest(
+            prompt=rendered.tokens,
+            sequence=request.sequence,
+            max_tokens=request.max_tokens,
+            sampling=request.sampling,
+            stop=(*rendered.stop, *request.options.get("stop", ())),
+            grammar=grammar,
+            grammar_trigger=trigger,
+            samples=samples,
+            logprobs=int(request.options.get("logprobs", 0)),
+            priority="background" if request.options.get("priority") == "background" else "person",
+            bias=bias,
+        )
+        stream = kernel.generate(ask)
+        try:
+            async for event in stream:
+                if isinstance(event, Chunk):
+                    deltas = splitters[event.sample].feed(event.text)
+                    if event.sample == 0:
+                        for delta in deltas:
+                            yield self._shown(delta)
+                elif isinstance(event, Prefilled):
+                    yield PrefillProgress(event.done, event.total)
+                elif isinstance(event, Finished):
+                    deltas, _ = splitters[event.sample].finish()
+                    if event.sample == 0:
+                        for delta in deltas:
+                            yield self._shown(delta)
+                    yield self._done(splitters[event.sample], event)
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _render(self, request: TurnRequest) -> Rendered:
+        """The prompt, from the last measuring if the request was not changed since."""
+        if self._prepared is not None and self._prepared[0] is request.messages:
+            return self._prepared[1]
+        return await self._kernel.render_chat(request.messages, request.tools)
+
+    async def _forbid(self, trigger: str) -> dict[int, float]:
+        """A bias against beginning a tool call, where its marker is one token."""
+        tokens = await self._kernel.tokenize(trigger, special=True) if trigger else []
+        return {tokens[0]: -1e9} if len(tokens) == 1 else {}
+
+    def _shown(self, delta: TextDelta | ThinkingDelta) -> TextDelta | ThinkingDelta:
+        """The delta as it may be drawn; ordinary ASCII needs no look."""
+        text = delta.text
+        if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+            return delta
+        return replace(delta, text=self._clean(text))
+
+    def _done(self, splitter: Splitter, finished: Finished) -> TurnDone:
+        """The answer of one sample with its figures."""
+        parsed = splitter.finish()[1]
+        model = self._kernel.model
+        stats = TurnStats(
+            prompt_tokens=finished.prompt_tokens,
+            cached_tokens=finished.cached_tokens,
+            completion_tokens=finished.completion_tokens,
+            seconds=finished.seconds,
+            first_token_seconds=finished.first_token_seconds,
+            tokens_per_second=finished.tokens_per_second,
+            stop_reason="tool_call" if parsed.tool_calls else finished.stop_reason,
+            model=model.name if model else "",
+            context_used=finished.prompt_tokens + finished.completion_tokens,
+            context_size=model.context if model else 0,
+        )
+        message = Message(
+            "assistant",
+            self._clean(parsed.content),
+            thinking=self._clean(parsed.thinking),
+            tool_calls=parsed.tool_calls,
+            stats={"sample": finished.sample, "mean_logprob": finished.mean_logprob},
+        )
+        return TurnDone(message, stats)
+
+
+def tool_named(tools: Sequence[ToolSpec], name: str) -> ToolSpec | None:
+    """The tool of that name."""
+    return next((tool for tool in tools if tool.name == name), None)

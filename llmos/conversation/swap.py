@@ -1,0 +1,102 @@
+"""KV states of chats on disk: written when a chat is left, read back when it is opened.
+
+A state is only ever a shortcut: the kernel checks it against model, template and tokens, and what
+does not fit is evaluated anew. So faults here are logged and forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+from llmos.kernel.protocol import Kernel, KernelError
+
+_log = logging.getLogger(__name__)
+
+#: Shorter states are evaluated faster than they are read.
+LEAST_TOKENS = 128
+
+
+class Swap:
+    """The folder of saved states, with a cap on its size, least recently used first.
+
+    Args:
+        folder: where the files are; made when needed.
+        megabytes: most space they take together; 0 keeps none.
+    """
+
+    def __init__(self, folder: Path, megabytes: int) -> None:
+        self.folder = folder
+        self.limit = megabytes * 1_000_000
+
+    def path(self, kernel: Kernel, chat_id: str) -> Path:
+        """The file of a chat's state under the loaded model."""
+        model = kernel.model
+        key = (model.sha256_head[:12] or model.name) if model else "none"
+        safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in key)
+        return self.folder / f"{chat_id}-{safe}.kv"
+
+    async def save(self, kernel: Kernel, sequence: str, chat_id: str, *, keep: bool = False) -> int:
+        """Write a chat's state and free its sequence; returns bytes written, 0 when not worth it.
+
+        Args:
+            kernel: holds the sequence.
+            sequence: its name.
+            chat_id: the chat.
+            keep: leave the sequence in the kernel.
+        """
+        if not self.limit or kernel.model is None:
+            return 0
+        try:
+            held = {one.name: one for one in (await kernel.stats()).sequences}
+            written = 0
+            if sequence in held and held[sequence].tokens >= LEAST_TOKENS:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                written = await kernel.save_sequence(sequence, self.path(kernel, chat_id))
+                self.trim()
+            if sequence in held and not keep:
+                await kernel.drop(sequence)
+            return written
+        except (KernelError, OSError) as error:
+            _log.warning("the state of chat %s was not saved: %s", chat_id, error)
+            return 0
+
+    async def restore(self, kernel: Kernel, sequence: str, chat_id: str) -> int:
+        """Read a chat's state back; returns tokens restored, 0 for none."""
+        if kernel.model is None:
+            return 0
+        path = self.path(kernel, chat_id)
+        try:
+            if not path.exists():
+                return 0
+            os.utime(path)
+            restored = await kernel.restore_sequence(sequence, path)
+            if not restored:
+                path.unlink(missing_ok=True)
+            return restored
+        except (KernelError, OSError) as error:
+            _log.warning("the state of chat %s was not restored: %s", chat_id, error)
+            return 0
+
+    def forget(self, chat_id: str) -> None:
+        """Delete the states of a chat."""
+        for path in self.folder.glob(f"{chat_id}-*.kv"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def trim(self) -> None:
+        """Delete the states used longest ago until the rest is within the cap."""
+        found = []
+        for path in self.folder.glob("*.kv"):
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                found.append((stat.st_mtime, stat.st_size, path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if total <= self.limit:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size

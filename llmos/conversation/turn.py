@@ -1,0 +1,347 @@
+"""One turn: bring pages in, fit the window, generate, run tools, go on, until the answer stands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from llmos.conversation.budget import Budget, Fitted
+from llmos.conversation.generation import Generator
+from llmos.conversation.history import LazyMessages
+from llmos.conversation.middleware import compose
+from llmos.conversation.partial import PartialAnswer
+from llmos.conversation.ports import Plugins
+from llmos.conversation.store import Store
+from llmos.conversation.tool_calls import ToolRunner
+from llmos.conversation.window import Window
+from llmos.guard.api import GuardApi, WindowState
+from llmos.kernel.protocol import Kernel, KernelDied
+from llmos.plugins.contributions import Turn
+from llmos.types import (
+    Approval,
+    ApprovalAnswer,
+    Citation,
+    Event,
+    Message,
+    MessageStatus,
+    Notice,
+    Page,
+    PageIn,
+    PageOut,
+    SamplingSettings,
+    TextDelta,
+    ThinkingDelta,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    TurnDone,
+    TurnRequest,
+    TurnStats,
+    UserError,
+    new_id,
+)
+
+_log = logging.getLogger(__name__)
+_CITED = re.compile(r"\[(\d{1,4})\]")
+
+#: Most tool calls of one generation that are run.
+CALLS_AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class TurnParts:
+    """What a turn works with; made by the conversation."""
+
+    chat_id: str
+    kernel: Kernel
+    store: Store
+    guard: GuardApi
+    plugins: Plugins
+    window: Window
+    tools: list[ToolSpec]
+    sampling: SamplingSettings
+    max_tokens: int | None
+    tool_rounds: int
+    sequence: str
+    options: Mapping[str, Any]
+    emit: Callable[[Event], None]
+    ask: Callable[[Approval], Awaitable[ApprovalAnswer]]
+    window_state: Callable[[Sequence[ToolSpec]], WindowState]
+    result_urls: list[str] = field(default_factory=list)
+    on_death: Callable[[], None] = lambda: None
+
+
+class TurnRun:
+    """Runs one turn for a user's message that is stored and in the window already.
+
+    Args:
+        parts: what it works with.
+        user: the user's message.
+        answer_id: id of the first message of the answer.
+    """
+
+    def __init__(self, parts: TurnParts, user: Message, answer_id: str) -> None:
+        self._p = parts
+        self._user = user
+        self._answer_id = answer_id
+        self._parent = user.id
+        self._budget = Budget(parts.kernel, parts.plugins, parts.max_tokens)
+        self._generator = Generator(parts.kernel, parts.guard.clean)
+        self._runner = ToolRunner(parts.plugins, parts.guard, parts.tools, self._state, parts.emit, parts.ask)
+        self._partial: PartialAnswer | None = None
+        self._pending: list[ToolCall] = []
+        self._cited: dict[int, Page] = {}
+
+    # -- pages -----------------------------------------------------------------------------
+
+    async def bring_pages(self) -> None:
+        """Ask the plugins for pages and put them before the user's message, for good."""
+        p = self._p
+        slot = p.window.slots[-1]
+        await self._budget.count_pages([page for page in p.window.pages[-1:]])
+        room = await self._budget.context_room(p.window, self._user.content)
+        turn = Turn(
+            p.chat_id,
+            self._user,
+            messages=LazyMessages(p.store, p.chat_id, self._user.parent_id),
+            budget=room,
+            window=tuple(p.window.pages),
+            options=p.options,
+        )
+        offered = [self._cleaned(page) for page in await p.plugins.context(turn)] if room else []
+        brought = p.window.number(await self._budget.take_within(offered, room))
+        if not brought:
+            return
+        slot.attached.extend(brought)
+        self._user = replace(self._user, pages=(*self._user.pages, *brought))
+        slot.message = self._user
+        await p.store.run(p.store.update_message, self._user)
+        for page in brought:
+            p.emit(PageIn(page))
+
+    def _cleaned(self, page: Page) -> Page:
+        """A page from outside, without what could steer a terminal or forge the page's first line."""
+        clean = self._p.guard.clean
+        return replace(
+            page,
+            text=clean(page.text),
+            heading=" ".join(clean(page.heading).split()),
+            source=" ".join(clean(page.source).split()),
+        )
+
+    async def _evicted(self, pages: list[Page]) -> None:
+        """Keep what left, and tell."""
+        p = self._p
+        await p.store.run(p.store.set_page_states, p.chat_id, p.window.states(pages))
+        for page in pages:
+            p.emit(PageOut(page))
+
+    def _state(self) -> WindowState:
+        return self._p.window_state(self._p.tools)
+
+    # -- the loop --------------------------------------------------------------------------
+
+    async def run(self) -> Message:
+        """Generate and run tools until the answer stands.
+
+        Returns:
+            The last message of the answer, stored; its ``status`` says how it ended.
+        """
+        p = self._p
+        for rounds in range(p.tool_rounds + 1):
+            may_call = bool(p.tools) and rounds < p.tool_rounds and not self._runner.stuck
+            message, stats = await self._generate(may_call)
+            if not message.tool_calls or message.status != "complete":
+                return self._end(message, stats)
+            if not may_call:
+                p.emit(Notice("The model asked for tools once more; the turn ends here.", "warning"))
+                return self._end(message, stats)
+            await self._run_calls(message.tool_calls)
+        raise AssertionError("the last round always returns")
+
+    def _end(self, message: Message, stats: TurnStats | None) -> Message:
+        self._p.emit(TurnDone(message, stats))
+        return message
+
+    async def _generate(self, may_call: bool) -> tuple[Message, TurnStats | None]:
+        """One generation: streamed, kept as it grows, stored."""
+        p = self._p
+        fitted = await self._budget.fit(p.window, p.tools, self._user, self._evicted)
+        labels = p.guard.label_answer(self._state())
+        answer = Message(
+            "assistant",
+            "",
+            id=self._answer_id,
+            chat_id=p.chat_id,
+            parent_id=self._parent,
+            labels=labels,
+            status="partial",
+        )
+        partial = PartialAnswer(p.store, answer, lambda text: p.emit(Notice(text, "warning")))
+        self._partial = partial
+        partial.start()
+        result: TurnDone | None = None
+        status: MessageStatus = "complete"
+        try:
+            result = await self._stream(self._request(fitted, may_call), partial)
+        except KernelDied as error:
+            p.on_death()
+            p.emit(Notice(f"{error} What had come of the answer is kept.", "error"))
+            status = "crashed"
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            await partial.finish(partial.message("error"))
+            self._partial = None
+            raise
+        message = self._stored(partial, answer, result, status)
+        await partial.finish(message)
+        self._partial = None
+        stats = result.stats if result else None
+        if message.content or message.tool_calls:
+            slot = p.window.append(message)
+            slot.page.tokens = await self._budget.count(message.content)
+            self._parent = message.id
+        self._answer_id = new_id()
+        return message, stats
+
+    def _request(self, fitted: Fitted, may_call: bool) -> TurnRequest:
+        p = self._p
+        options = dict(p.options)
+        if not may_call:
+            options["no_tool_calls"] = True
+        self._generator.prepare(fitted.messages, fitted.rendered)
+        return TurnRequest(
+            messages=fitted.messages,
+            tools=p.tools,
+            sampling=p.sampling,
+            max_tokens=min(p.max_tokens, fitted.reserve) if p.max_tokens else None,
+            sequence=p.sequence,
+            grammar=str(options.get("grammar", "")),
+            options=options,
+        )
+
+    async def _stream(self, request: TurnRequest, partial: PartialAnswer) -> TurnDone | None:
+        """Run generator and middleware; deltas are shown and kept, the last ``TurnDone`` is the answer."""
+        p = self._p
+        generate = compose(p.plugins.middleware(), self._generator, p.plugins.fault)
+        result: TurnDone | None = None
+        tail = ""
+        stream = generate(request)
+        try:
+            async for event in stream:
+                if isinstance(event, TurnDone):
+                    result = event
+                    continue
+                p.emit(event)
+                if isinstance(event, TextDelta):
+                    partial.add(text=event.text)
+                    tail = self._citations(tail + event.text)
+                elif isinstance(event, ThinkingDelta):
+                    partial.add(thinking=event.text)
+        finally:
+            await stream.aclose()  # type: ignore[attr-defined]
+        if result is not None:
+            self._citations(result.message.content)
+        return result
+
+    def _citations(self, text: str) -> str:
+        """Tell of pages that the text cites and were not told yet; returns the end to go on from."""
+        if "]" in text:
+            for found in _CITED.finditer(text):
+                number = int(found[1])
+                page = self._p.window.cited(number) if number not in self._cited else None
+                if page is not None:
+                    self._cited[number] = page
+                    self._p.emit(Citation(number, page))
+        return text[-6:]
+
+    def _stored(
+        self, partial: PartialAnswer, answer: Message, result: TurnDone | None, status: MessageStatus
+    ) -> Message:
+        """The answer as it is kept: what the generator finished with, else what had come."""
+        if result is None:
+            return partial.message(status)
+        stats: dict[str, Any] = {**result.message.stats, **(asdict(result.stats) if result.stats else {})}
+        if self._cited:
+            stats["citations"] = [
+                {"number": n, "page_id": c.id, "source": c.source, "heading": c.heading,
+                 "location": dict(c.location)}
+                for n, c in sorted(self._cited.items())
+            ]  # fmt: skip
+        content = result.message.content
+        labels = answer.labels.join(result.message.labels) if result.message.labels.tainted else answer.labels
+        return replace(
+            answer,
+            content=content,
+            thinking=result.message.thinking,
+            tool_calls=result.message.tool_calls[:CALLS_AT_ONCE],
+            labels=labels,
+            status=status,
+            stats=stats,
+        )
+
+    # -- tools -----------------------------------------------------------------------------
+
+    async def _run_calls(self, calls: Sequence[ToolCall]) -> None:
+        """Run the calls of one generation in order; each result becomes a page."""
+        self._pending = list(calls)
+        for call in calls:
+            result = await self._runner.run(call)
+            self._pending.remove(call)
+            await self._keep_result(call, result)
+
+    async def _keep_result(self, call: ToolCall, result: ToolResult) -> None:
+        p = self._p
+        message = self._result_message(call, result)
+        pages = p.window.number(await self._budget.take_within(result.pages, self._budget.prompt_tokens // 3))
+        message = replace(message, content=await self._budget.clip_result(message.content), pages=tuple(pages))
+        await p.store.run(p.store.add_message, message)
+        slot = p.window.append(message)
+        slot.page.tokens = await self._budget.count(message.content)
+        for page in (slot.page, *slot.attached):
+            p.emit(PageIn(page))
+        self._parent = message.id
+        p.result_urls.extend(result.urls)
+
+    def _result_message(self, call: ToolCall, result: ToolResult) -> Message:
+        return Message(
+            "tool",
+            result.text,
+            chat_id=self._p.chat_id,
+            parent_id=self._parent,
+            tool_call_id=call.id,
+            name=call.name,
+            labels=result.labels,
+            stats={"ok": result.ok, "urls": list(result.urls), "data": result.data},
+        )
+
+    # -- being stopped ---------------------------------------------------------------------
+
+    def stopped(self) -> Message | None:
+        """Keep what there is after a cancellation; returns the unfinished answer, if any.
+
+        Quick and without awaiting, for it runs while the task is being cancelled.
+        """
+        p = self._p
+        if self._partial is not None:
+            message = self._partial.message("stopped")
+            self._partial.finish_now(message)
+            self._partial = None
+            if message.content:
+                p.window.append(message)
+            return message
+        for call in self._pending:  # a call without a result would break the next prompt
+            message = self._result_message(call, ToolResult("Stopped by the user.", ok=False))
+            try:
+                p.store.add_message(message)
+            except UserError:
+                _log.exception("a stopped call was not stored")
+            p.window.append(message)
+            self._parent = message.id
+        self._pending = []
+        return None
