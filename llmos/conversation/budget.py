@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llmos.conversation.errors import PromptTooLong
 from llmos.conversation.ports import Plugins
-from llmos.conversation.window import Window, estimate_tokens
+from llmos.conversation.window import Window
 from llmos.kernel.protocol import Kernel, Rendered
 from llmos.types import Message, Page, ToolSpec
 
@@ -63,15 +63,16 @@ class Budget:
         return len(await self._kernel.tokenize(text)) if text else 0
 
     async def count_pages(self, pages: Sequence[Page]) -> None:
-        """Fill in the lengths of pages that are not known yet."""
+        """Fill in the lengths of pages that are not known yet; empty ones have none."""
         for page in pages:
-            if not page.tokens:
+            if not page.tokens and page.text:
                 page.tokens = await self.count(page.text)
 
-    async def context_room(self, window: Window, user_text: str) -> int:
-        """Tokens that plugins may bring in before the user's message."""
-        system = window.system.tokens or estimate_tokens(window.system.text) if window.system else 0
-        room = self.prompt_tokens - window.fixed_tokens - system - await self.count(user_text)
+    async def context_room(self, window: Window) -> int:
+        """Tokens that plugins may bring in before the user's message, the last of the window."""
+        kept = [page for page in (window.system, *window.slots[-1].pages) if page is not None]
+        await self.count_pages(kept)
+        room = self.prompt_tokens - window.fixed_tokens - sum(page.tokens for page in kept)
         return max(0, min(CONTEXT_TOKENS, room // 2))
 
     async def take_within(self, pages: Sequence[Page], budget: int) -> list[Page]:
@@ -114,14 +115,16 @@ class Budget:
             rendered = await self._kernel.render_chat(messages, tools)
             length = len(rendered.tokens)
             if length <= self.prompt_tokens:
-                self._measure(window, length)
+                await self._measure(window, length)
                 return Fitted(messages, rendered, self.context - length)
             if not await self._evict(window, length, user, evicted):
                 raise await self._too_long(user, length)
 
-    def _measure(self, window: Window, length: int) -> None:
-        """Learn what tools and template add, where all pages are counted."""
-        if window.pages and all(page.tokens for page in window.pages):
+    async def _measure(self, window: Window, length: int) -> None:
+        """Learn what tools and template add, where all pages are counted (or nearly all)."""
+        unknown = [page for page in window.pages if not page.tokens and page.text]
+        if len(unknown) <= 8:
+            await self.count_pages(unknown)
             window.fixed_tokens = max(0, length - (window.tokens_used() - window.fixed_tokens))
 
     async def _evict(self, window: Window, length: int, user: Message, evicted: Stored) -> bool:

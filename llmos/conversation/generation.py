@@ -81,7 +81,7 @@ class Generator:
                         for delta in deltas:
                             yield self._shown(delta)
                 elif isinstance(event, Prefilled):
-                    yield PrefillProgress(event.done, event.total)
+                    yield PrefillProgress(event.done - event.cached, event.total - event.cached)
                 elif isinstance(event, Finished):
                     deltas, _ = splitters[event.sample].finish()
                     if event.sample == 0:

@@ -221,9 +221,9 @@ class HostServices:
         found = self._open(chat_id)
         if found is not None:
             return found.labels()
-        return join_labels(
-            page.labels for message in self._session.store.branch(chat_id) for page in (message, *message.pages)
-        )
+        messages = self._session.store.branch(chat_id)
+        attached = [page.labels for message in messages for page in message.pages]
+        return join_labels([*(message.labels for message in messages), *attached])
 
     def window_pages(self, chat_id: str) -> list[Page]:
         """Pages of a chat, those in the window first, then those swapped out."""

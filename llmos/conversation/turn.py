@@ -102,8 +102,7 @@ class TurnRun:
         """Ask the plugins for pages and put them before the user's message, for good."""
         p = self._p
         slot = p.window.slots[-1]
-        await self._budget.count_pages([page for page in p.window.pages[-1:]])
-        room = await self._budget.context_room(p.window, self._user.content)
+        room = await self._budget.context_room(p.window)
         turn = Turn(
             p.chat_id,
             self._user,
