@@ -418,6 +418,18 @@ Event = (
 )
 
 
+@dataclass(slots=True)
+class AnswerNow:
+    """How a user's stop becomes "answer with what there is".
+
+    A turn's options hold one under ``answer_now``. Middleware that can finish early sets
+    ``supported``; the first stop then sets ``requested`` instead of cancelling, the second cancels.
+    """
+
+    supported: bool = False
+    requested: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
     """What middleware (``llmos_generators``) receives and may change before ``next``.

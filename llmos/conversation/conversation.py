@@ -25,6 +25,7 @@ from llmos.kernel.protocol import Kernel
 from llmos.plugins.contributions import Turn
 from llmos.settings import ChatSettings
 from llmos.types import (
+    AnswerNow,
     Approval,
     ApprovalAnswer,
     ApprovalNeeded,
@@ -36,7 +37,6 @@ from llmos.types import (
     TurnDone,
     TurnStarted,
     UserError,
-    join_labels,
     new_id,
 )
 
@@ -100,6 +100,7 @@ class Conversation(BranchMixin):
         self._on_death = on_death
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._answer_now = AnswerNow()
         self._approvals: dict[str, asyncio.Future[ApprovalAnswer]] = {}
         self._opened = False
         self._leaf: str | None = None
@@ -215,7 +216,14 @@ class Conversation(BranchMixin):
             yield event
 
     def stop(self) -> None:
-        """Stop the answer that is being written; what had come is kept and marked."""
+        """Stop the answer that is being written; what had come is kept and marked.
+
+        Where the answer is being thought about and can be given at once, the first stop asks for
+        that; the second one stops.
+        """
+        if self.busy and self._answer_now.supported and not self._answer_now.requested:
+            self._answer_now.requested = True
+            return
         if self._task is not None and not self._task.done() and not self._stopping:
             self._stopping = True
             self._task.cancel()
@@ -234,6 +242,7 @@ class Conversation(BranchMixin):
             raise Busy
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._stopping = False
+        self._answer_now = AnswerNow()
         task = asyncio.create_task(self._run(body, queue))
         self._task = task
         try:
@@ -340,7 +349,7 @@ class Conversation(BranchMixin):
             max_tokens=max_tokens_for(self.settings, chat, options),
             tool_rounds=rounds,
             sequence=self.sequence,
-            options=options,
+            options={**options, "answer_now": self._answer_now},
             emit=emit,
             ask=self._asker(emit),
             window_state=self.window_state,
@@ -392,8 +401,8 @@ class Conversation(BranchMixin):
         )
 
     def labels(self) -> Labels:
-        """Joined labels of the window."""
-        return join_labels(page.labels for page in self.window.pages)
+        """Joined labels of all that the model reads: the window and descriptions of tools."""
+        return self.guard.label_answer(self.window_state(self.plugins.tools()))
 
     async def fits(self, text: str) -> bool:
         """Whether a text could be sent now; True when no model is loaded yet."""

@@ -27,7 +27,7 @@ class Generator:
     Yields ``PrefillProgress``, ``TextDelta`` and ``ThinkingDelta``, at the end ``TurnDone`` with
     the answer (not stored) and its figures. Options of a request that it knows: ``samples`` (one
     ``TurnDone`` a sample, the first one streams), ``stop`` (texts that end the answer),
-    ``priority``, ``logprobs``, ``no_tool_calls`` (tools stay in the prompt but cannot be called).
+    ``prefix`` (how the answer begins, written for the model), ``priority``, ``logprobs``, ``no_tool_calls`` (tools stay in the prompt but cannot be called).
 
     Args:
         kernel: where to generate.
@@ -55,12 +55,16 @@ class Generator:
                 grammar, trigger = "", ""
         samples = int(request.options.get("samples", 1))
         opened = THINK_OPEN if rendered.text.rstrip().endswith(THINK_OPEN) else ""
+        prompt = rendered.tokens
+        if prefix := str(request.options.get("prefix", "")):
+            prompt = (*prompt, *await kernel.tokenize(prefix, special=True))
+            opened += prefix
         splitters = [
             Splitter(kernel.parse_answer, trigger=trigger, json_calls=bool(request.tools), opened=opened)
             for _ in range(samples)
         ]
         ask = GenerateRequest(
-            prompt=rendered.tokens,
+            prompt=prompt,
             sequence=request.sequence,
             max_tokens=request.max_tokens,
             sampling=request.sampling,
