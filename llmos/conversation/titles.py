@@ -6,6 +6,7 @@ import re
 
 from llmos.conversation.store import Store
 from llmos.kernel.protocol import Chunk as KernelChunk
+from llmos.guard.clean import clean
 from llmos.kernel.protocol import Finished, GenerateRequest, Kernel, KernelError
 from llmos.types import USER_LABELS, Message, SamplingSettings
 
@@ -55,7 +56,7 @@ async def title_by_model(kernel: Kernel, user: Message, answer: Message) -> str:
             text += event.text
         elif isinstance(event, Finished):
             break
-    line = next(iter(kernel.parse_answer(text).content.strip().splitlines()), "")
+    line = next(iter(clean(kernel.parse_answer(text).content).strip().splitlines()), "")
     line = line.strip(" \t\"'*#`.").removeprefix("Title:").strip()
     return line if 3 <= len(line) <= 2 * LONGEST else ""
 

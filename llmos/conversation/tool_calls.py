@@ -16,12 +16,14 @@ from llmos.types import (
     Approval,
     ApprovalAnswer,
     Event,
+    Notice,
     ToolAsked,
     ToolCall,
     ToolDone,
     ToolProgress,
     ToolResult,
     ToolSpec,
+    UserError,
 )
 
 Emit = Callable[[Event], None]
@@ -111,19 +113,23 @@ class ToolRunner:
         spec = tool_named(self._tools, call.name)
         if spec is None:
             names = ", ".join(tool.name for tool in self._tools)
-            return ToolResult(f"There is no tool {call.name}; there are: {names}.", ok=False)
+            return self._refused(f"There is no tool {call.name}; there are: {names}.")
         if wrong := fault_of_arguments(spec, call.arguments):
-            return ToolResult(wrong, ok=False)
+            return self._refused(wrong)
         exact = canonical_call(call)
         self._seen[exact] = self._seen.get(exact, 0) + 1
         if self._seen[exact] > MOST_REPEATS:
-            return ToolResult("This exact call was made already; its result is above.", ok=False)
+            return self._refused("This exact call was made already; its result is above.")
         window = self._window()
         refusal = await self._permission(call, spec, window)
         if refusal:
-            return ToolResult(refusal, ok=False)
+            return self._refused(refusal)
         result = await self._plugins.call_tool(call, self._context(call, window))
         return self._guard.label_result(spec, result, window)
+
+    def _refused(self, text: str) -> ToolResult:
+        """A result that says why not; it repeats the model's words, so it carries their labels."""
+        return ToolResult(self._guard.clean(text), ok=False, labels=self._guard.label_answer(self._window()))
 
     @property
     def stuck(self) -> bool:
@@ -138,7 +144,10 @@ class ToolRunner:
         if decision.verdict == "ask" and decision.approval is not None and window.face_can_ask:
             answer = await self._ask(decision.approval)
             if answer in decision.approval.scopes:
-                self._guard.remember(decision.approval, answer, window.chat_id)
+                try:
+                    self._guard.remember(decision.approval, answer, window.chat_id)
+                except UserError as error:  # approved it is; only the next time will be asked again
+                    self._emit(Notice(str(error), "warning"))
                 return ""
             return f"The user refused the call of {call.name}."
         return f"The call of {call.name} was refused: {decision.reason}"

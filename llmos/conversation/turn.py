@@ -111,7 +111,7 @@ class TurnRun:
             window=tuple(p.window.pages),
             options=p.options,
         )
-        offered = [self._cleaned(page) for page in await p.plugins.context(turn)] if room else []
+        offered = [p.guard.label_page(page) for page in await p.plugins.context(turn)] if room else []
         brought = p.window.number(await self._budget.take_within(offered, room))
         if not brought:
             return
@@ -121,16 +121,6 @@ class TurnRun:
         await p.store.run(p.store.update_message, self._user)
         for page in brought:
             p.emit(PageIn(page))
-
-    def _cleaned(self, page: Page) -> Page:
-        """A page from outside, without what could steer a terminal or forge the page's first line."""
-        clean = self._p.guard.clean
-        return replace(
-            page,
-            text=clean(page.text),
-            heading=" ".join(clean(page.heading).split()),
-            source=" ".join(clean(page.source).split()),
-        )
 
     async def _evicted(self, pages: list[Page]) -> None:
         """Keep what left, and tell."""

@@ -69,6 +69,10 @@ class GuardApi(Protocol):
         """The result with labels joined with what the call was made from, its text cleaned and bounded."""
         ...
 
+    def label_page(self, page: Page) -> Page:
+        """A page that a plugin brings into the window: cleaned, never trusted by mere default."""
+        ...
+
     def label_answer(self, window: WindowState) -> Labels:
         """Labels of what the model writes now: joined from the whole window, origin ``model``."""
         ...

@@ -6,9 +6,10 @@ Whatever goes wrong while deciding, the call is refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llmos.guard import addresses, calls
 from llmos.guard.api import Decision, WindowState
@@ -18,6 +19,7 @@ from llmos.guard.policy import EFFECTS, NETWORK, Facts, Rule, Sink, judge
 from llmos.guard.reveal import reveal
 from llmos.types import (
     SYSTEM_LABELS,
+    USER_LABELS,
     Approval,
     ApprovalAnswer,
     Confidentiality,
@@ -38,6 +40,8 @@ _OWN = frozenset({"user", "system", "model"})
 _NO_SOURCE = _OWN | {"memory"}
 #: Plugins that hand on what foreign servers say: their results are never trusted.
 _FOREIGN = frozenset({"llmos-mcp", "mcp"})
+#: Characters that a note about the rest of a cut result may take beyond the limit.
+_POINTER = 200
 #: Stands for the source when untrusted text names none.
 UNKNOWN = "unknown"
 
@@ -236,8 +240,9 @@ class Guard:
         base = Labels(frozenset(origins), integrity, confidentiality).join(asked)
         return replace(
             result,
-            text=bound(clean(result.text), spec.result_limit),
+            text=bound(clean(result.text), spec.result_limit + _POINTER),
             labels=base,
+            data=_clean_data(result.data) if result.data is not None else None,
             urls=tuple(url for url in result.urls if clean(url) == url and url.split() == [url]),
             pages=tuple(self._label_page(page, base) for page in result.pages),
         )
@@ -252,9 +257,17 @@ class Guard:
         )
 
     def label_page(self, page: Page) -> Page:
-        """A page that a plugin brought into the window, cleaned; labels stay as they are."""
+        """A page that a plugin brings into the window: cleaned, never trusted by mere default.
+
+        A passage, memory or result that carries the labels of the user's own words was not
+        labelled at all; it counts as untrusted and private.
+        """
+        labels = page.labels
+        if labels == USER_LABELS and page.kind in ("passage", "tool_result", "summary"):
+            labels = Labels(frozenset({UNKNOWN}), Integrity.UNTRUSTED, Confidentiality.PRIVATE)
         return replace(
             page,
+            labels=labels,
             text=clean(page.text),
             heading=_one_line(clean(page.heading)),
             source=_one_line(clean(page.source)),
@@ -292,6 +305,17 @@ def bound(text: str, limit: int) -> str:
         return text
     note = f"\n[… {len(text) - limit:,} more characters were left out]"
     return text[:limit] + note
+
+
+def _clean_data(value: Any) -> Any:
+    """Structured data with every string in it cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(key)): _clean_data(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean_data(part) for part in value]
+    return value
 
 
 def _one_line(text: str) -> str:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from llmos.types import EffectClass, ToolResult, ToolSpec
+from llmos.types import Confidentiality, EffectClass, Integrity, Labels, ToolResult, ToolSpec
 
 _KEPT_CHARACTERS = 20_000_000
 _PIECE = 6_000
@@ -72,7 +72,10 @@ class ResultShelf:
         end = start + _at_line_end(kept.text[start : start + _PIECE + 1], _PIECE)
         left = len(kept.text) - end
         tail = f"\n[{left} more characters from {end} on.]" if left else "\n[End.]"
-        return ToolResult(kept.text[start:end] + tail, labels=kept.labels)
+        # The window that the call was made from is not known here any more, and may have been
+        # steered by somebody else: what is read on counts as untrusted.
+        untrusted = Labels(frozenset(), Integrity.UNTRUSTED, Confidentiality.PUBLIC)
+        return ToolResult(kept.text[start:end] + tail, labels=kept.labels.join(untrusted))
 
 
 def _at_line_end(text: str, limit: int) -> int:

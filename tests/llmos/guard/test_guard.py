@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -379,10 +380,11 @@ def test_a_result_is_cleaned_and_bounded(guard: Guard) -> None:
     tool = ToolSpec("t", "", {}, EffectClass.NETWORK, result_limit=100)
     page = Page("a\u202eb", source="x\ny", heading="h\x1b[1m")
     result = ToolResult(
-        "\x1b[31m" + "x" * 300, urls=("https://a.example/", "https://b\u200b.example/"), pages=(page,)
+        "\x1b[31m" + "x" * 1_000, urls=("https://a.example/", "https://b\u200b.example/"), pages=(page,)
     )
-    made = guard.label_result(tool, result, window())
-    assert made.text.startswith("x" * 100 + "\n[… 200 more")
+    made = guard.label_result(tool, replace(result, data={"rows": [["a\x1b[1m", 1]]}), window())
+    assert made.data == {"rows": [["a", 1]]}
+    assert made.text.startswith("x" * 300 + "\n[… 700 more")
     assert made.urls == ("https://a.example/",)
     assert (made.pages[0].text, made.pages[0].source, made.pages[0].heading) == ("ab", "x y", "h")
 
