@@ -1,0 +1,273 @@
+"""The terminal face: wiring between screens, backend and keys; nothing is drawn here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from llmos.tui import themes
+from llmos.tui.actions import bindings, unknown_ids
+from llmos.tui.options import FaceOptions
+from llmos.tui.tabs import TABS, Tab
+from llmos.tui.widgets.status_bar import StatusBar, StatusFigures
+from llmos.tui.widgets.tab_bar import TabBar
+from llmos.types import UserError
+
+if TYPE_CHECKING:
+    from llmos.tui.backend import Backend
+    from llmos.tui.turns import TurnDrawer
+
+#: Seconds within which a second Ctrl+C quits.
+QUIT_SECONDS = 3.0
+
+
+class LlmosApp(App[None], inherit_bindings=False):
+    """The program in a terminal.
+
+    Args:
+        make_backend: builds the backend; called on a thread after the first paint.
+        options: theme, keys and so on.
+        chat: id of the chat to open; empty: a new one.
+        model: model to load; empty: the one in the settings.
+    """
+
+    # The default screen is not pushed, so its own style sheet is named here.
+    CSS_PATH: ClassVar[list[str]] = ["app.tcss", "screens/chat.tcss"]
+    TITLE = "LLMOS"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = bindings("app")
+
+    def __init__(
+        self,
+        make_backend: Callable[[], Backend],
+        options: FaceOptions | None = None,
+        *,
+        chat: str = "",
+        model: str = "",
+    ) -> None:
+        super().__init__()
+        self.options = options if options is not None else FaceOptions()
+        self.backend: Backend | None = None
+        self.tabs: list[Tab] = list(TABS)
+        self.turns: dict[str, TurnDrawer] = {}
+        self.figures = StatusFigures(model="starting", state="loading")
+        self.first_chat = chat
+        self._model = model
+        self._make_backend = make_backend
+        self._quit_asked = -QUIT_SECONDS
+        self._present_tab = "chat"
+        self._backend_up = asyncio.Event()
+        themes.register(self)
+        self.theme = themes.resolve(self.options.theme)
+        if self.options.slow:
+            self.animation_level = "none"
+        if self.options.keys:
+            self.set_keymap(dict(self.options.keys))
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The chat is the first screen: no blank one before it."""
+        return self.tabs[0].screen()
+
+    def on_mount(self) -> None:
+        """Bring the backend up once the first frame is on the screen."""
+        self.call_after_refresh(self._begin)
+
+    def clean(self, text: str) -> str:
+        """Text from models, files and tools as it may be drawn."""
+        return self.backend.clean(text) if self.backend is not None else ""
+
+    async def ready(self) -> Backend:
+        """The backend, once its store is open; what is typed before waits here."""
+        await self._backend_up.wait()
+        if self.backend is None:
+            raise UserError("The program could not open its chats; see the message above.")
+        return self.backend
+
+    @work(exclusive=True, group="begin")
+    async def _begin(self) -> None:
+        self.show_tabs()
+        try:
+            backend = await asyncio.to_thread(self._make_backend)
+            await backend.start(self._notify_from_backend)
+        except UserError as error:
+            self._backend_up.set()
+            self.figures = StatusFigures(model="not started")
+            self.tell(str(error), "error")
+            return
+        self.backend = backend
+        self._backend_up.set()
+        # panels later
+        if unknown := unknown_ids(self.options.keys):
+            self.tell(f"No action is called {unknown[0]!r} (settings, [keys]); see docs/keys.md.", "warning")
+        screen = self.screen
+        if hasattr(screen, "backend_ready"):
+            await screen.backend_ready()
+        self.set_interval(1.0, self.refresh_status)
+        await self.load_model(self._model)
+
+    async def load_model(self, name: str = "") -> None:
+        """Load a model; the status bar says so, errors become a line."""
+        backend = await self.ready()
+        self.figures = StatusFigures(model="loading the model", state="loading")
+        self._show_figures()
+        try:
+            await backend.load_model(name)
+        except UserError as error:
+            self.tell(str(error), "error", keep=True)
+        await self.refresh_status()
+        for screen in list(self.screen_stack):
+            if hasattr(screen, "model_loaded"):
+                screen.model_loaded()
+
+    async def refresh_status(self) -> None:
+        """Ask for the figures and show what has changed."""
+        if self.backend is None:
+            return
+        chat_id = getattr(self.screen, "chat_id", "") or ""
+        self.figures = await self.backend.status(chat_id)
+        self._show_figures()
+
+    def _show_figures(self) -> None:
+        for bar in self.screen.query(StatusBar):
+            bar.show(self.figures)
+
+    def _notify_from_backend(self, text: str, level: str) -> None:
+        self.call_next(self.tell, text, level)
+
+    def tell(self, text: str, level: str = "info", *, keep: bool = False) -> None:
+        """One line for the user: in the status bar, and in the chat when it should stay."""
+        for screen in reversed(self.screen_stack):
+            bars = screen.query(StatusBar)
+            if bars:
+                bars.first().notice(text, level)
+                if (keep or level == "error") and hasattr(screen, "add_notice"):
+                    self.call_next(screen.add_notice, text, level)
+                return
+
+    # Tabs
+
+    def show_tabs(self) -> None:
+        """Draw the names of the tabs on the present screen."""
+        for bar in self.screen.query(TabBar):
+            bar.show([(tab.id, tab.title) for tab in self.tabs], self._present_tab)
+
+    def _add_panels(self) -> None:
+        if self.backend is None:
+            return
+        from llmos.tui.screens.panel import panel_tabs
+
+        known = {tab.id for tab in self.tabs}
+        self.tabs.extend(tab for tab in panel_tabs(self.backend.panels()) if tab.id not in known)
+        self.show_tabs()
+
+    def open_tab(self, tab_id: str) -> None:
+        """Switch to a tab; its screen is built on the first visit."""
+        tab = next((tab for tab in self.tabs if tab.id == tab_id), None)
+        if tab is None or tab_id == self._present_tab or len(self.screen_stack) > 1:
+            return
+        mode = "_default" if tab is self.tabs[0] else tab.id
+        if mode != "_default" and mode not in self._modes_added:
+            try:
+                screen = tab.screen()
+            except (ImportError, AttributeError) as error:
+                self.tell(f"The tab {tab.title} cannot be opened: {error}.", "error")
+                return
+            self.add_mode(mode, lambda: screen)
+            self._modes_added.add(mode)
+        self._present_tab = tab_id
+        self.call_next(self._switch, mode)
+
+    async def _switch(self, mode: str) -> None:
+        await self.switch_mode(mode)
+        self.show_tabs()
+        self._show_figures()
+
+    @property
+    def _modes_added(self) -> set[str]:
+        return self.__dict__.setdefault("_added", set())
+
+    def action_open_tab(self, number: int) -> None:
+        """Open a tab by its place, from 1."""
+        if number <= len(self.tabs):
+            self.open_tab(self.tabs[number - 1].id)
+
+    def action_step_tab(self, step: int) -> None:
+        """Next or previous tab."""
+        ids = [tab.id for tab in self.tabs]
+        self.open_tab(ids[(ids.index(self._present_tab) + step) % len(ids)])
+
+    def on_tab_bar_chosen(self, event: TabBar.Chosen) -> None:
+        """A tab was clicked."""
+        self.open_tab(event.tab)
+
+    # Actions that work everywhere
+
+    async def action_interrupt(self) -> None:
+        """Ctrl+C: copy a selection, else stop the answer, else quit when pressed twice."""
+        from llmos.tui.clipboard import copy, selected
+
+        if text := selected(self):
+            copy(self, text)
+            self.screen.clear_selection()
+            self.tell("Copied.")
+            return
+        if hasattr(self.screen, "stop_turn") and await self.screen.stop_turn():
+            return
+        if monotonic() - self._quit_asked < QUIT_SECONDS:
+            await self.action_quit()
+            return
+        self._quit_asked = monotonic()
+        self.tell("Press Ctrl+C again to quit.")
+
+    async def action_quit(self) -> None:
+        """Leave; what is being written is kept."""
+        self.exit()
+
+    async def on_unmount(self) -> None:
+        """Close the backend."""
+        if self.backend is not None:
+            backend, self.backend = self.backend, None
+            await backend.close()
+
+    def action_palette(self) -> None:
+        """Find any action by name."""
+        from llmos.tui.palette import open_palette
+
+        open_palette(self)
+
+    def action_context_help(self) -> None:
+        """Help for what has the focus."""
+        from llmos.tui.screens.help import open_help
+
+        open_help(self)
+
+    def action_jump(self) -> None:
+        """Jump to a part of the screen."""
+        from llmos.tui.screens.jump import open_jump
+
+        open_jump(self)
+
+    def action_pick_theme(self) -> None:
+        """Choose the colours, with a preview."""
+        from llmos.tui.choices import pick_theme
+
+        pick_theme(self)
+
+    def action_pick_model(self) -> None:
+        """Choose the model."""
+        from llmos.tui.choices import pick_model
+
+        pick_model(self)
+
+    def action_toggle_offline(self) -> None:
+        """Switch the network off or on, in the settings too."""
+        from llmos.tui.choices import toggle_offline
+
+        toggle_offline(self)

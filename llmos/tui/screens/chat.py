@@ -1,0 +1,118 @@
+"""The chat: list of chats, transcript, prompt, side panel."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from llmos.tui.actions import bindings
+from llmos.tui.screens.chat_blocks import BlockActions
+from llmos.tui.screens.chat_complete import CompletionActions
+from llmos.tui.screens.chat_extra import ExtraActions
+from llmos.tui.screens.chat_manage import ChatActions
+from llmos.tui.screens.chat_turn import TurnActions
+from llmos.tui.widgets.chat_list import ChatList
+from llmos.tui.widgets.completion import Completion
+from llmos.tui.widgets.prompt import Prompt
+from llmos.tui.widgets.transcript import Transcript
+
+#: From this many columns on, the list stands beside the chat; below, it lies over it.
+WIDE = 100
+
+
+class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, ExtraActions):
+    """The chat tab."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("chat")
+
+    def compose_body(self) -> ComposeResult:
+        """List, transcript with the prompt below it, side panel."""
+        with Horizontal(id="main"):
+            yield ChatList(id="chats")
+            with Vertical(id="center"):
+                yield Transcript(id="transcript")
+                yield Static("▼ new below (Ctrl+End)", id="new-below")
+                yield Completion(id="completion")
+                yield Prompt(id="prompt", placeholder="Ask anything. Enter sends, Ctrl+J new line, F1 help")
+
+    def on_mount(self) -> None:
+        """Focus the prompt; everything else comes after the first paint."""
+        self.prompt.focus()
+        self._arrange(self.app.size.width)
+        self.set_class(self.app.size.width >= WIDE, "-list")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Side columns become overlays on narrow screens."""
+        self._arrange(event.size.width)
+
+    def _arrange(self, width: int) -> None:
+        self.set_class(width < WIDE, "-narrow")
+        self.set_class(width < 40, "-tiny")
+
+    async def backend_ready(self) -> None:
+        """The store is open: the list, the first chat, the draft."""
+        await self.refresh_list()
+        await self.open_chat(self.face.first_chat)
+        self.load_prompt_history()
+
+    def model_loaded(self) -> None:
+        """A model is loaded: say what it is where the chat is still empty."""
+        self.call_next(self.refresh_welcome)
+
+    # Moving about
+
+    def action_toggle_list(self) -> None:
+        """Show or hide the list of chats; showing it puts the focus there."""
+        self.toggle_class("-list")
+        if self.has_class("-list"):
+            self.call_after_refresh(self.chat_list.focus_rows)
+        else:
+            self.prompt.focus()
+
+    def action_toggle_side(self) -> None:
+        """Show or hide the side panel."""
+        self.toggle_side_panel()
+
+    def action_blocks(self) -> None:
+        """The block cursor goes to the last block."""
+        self.transcript.focus()
+
+    def action_to_prompt(self) -> None:
+        """Back to the prompt."""
+        self.prompt.focus()
+
+    def action_to_end(self) -> None:
+        """To the end of the chat."""
+        self.transcript.to_end()
+
+    def action_page(self, step: int) -> None:
+        """Scroll the transcript by a page."""
+        transcript = self.transcript
+        transcript.scroll_relative(y=step * max(transcript.size.height - 2, 1), animate=False)
+
+    def on_transcript_following(self, event: Transcript.Following) -> None:
+        """Mark that something new is out of sight."""
+        if event.at_end:
+            self.query_one("#new-below").remove_class("-shown")
+
+    def mark_new_below(self) -> None:
+        """Show the mark when text comes while the end is out of sight."""
+        if not self.transcript.at_end:
+            self.query_one("#new-below").add_class("-shown")
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on the mark goes to the end."""
+        if event.widget is not None and event.widget.id == "new-below":
+            self.transcript.to_end()
+
+    def on_transcript_cursor_moved(self, event: Transcript.CursorMoved) -> None:
+        """Say which keys work on the block."""
+        if event.block is None:
+            self.set_hint("")
+            return
+        self.set_hint("c copy  x code  e edit  r again  space fold  [ ] branch  Esc back")

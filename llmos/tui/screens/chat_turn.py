@@ -1,0 +1,179 @@
+"""Sending, answering again, stopping, approvals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from llmos.tui.screens.chat_base import ChatBase
+from llmos.tui.turns import TurnDrawer
+from llmos.tui.widgets.prompt import Prompt
+from llmos.tui.widgets.tool_block import ApprovalBlock
+from llmos.types import (
+    ApprovalNeeded,
+    Event,
+    Notice,
+    TextDelta,
+    ThinkingDelta,
+    ToolAsked,
+    ToolDone,
+    TurnDone,
+    TurnStarted,
+    UserError,
+)
+
+#: Letters of the first message that name a chat until it has a better title.
+TITLE_LETTERS = 60
+
+
+class TurnActions(ChatBase):
+    """Turns of the open chat."""
+
+    async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+        """Send, or run a slash command."""
+        event.stop()
+        text = event.text
+        if text.startswith("/") and await self.run_slash(text):
+            self.prompt.sent()
+            self.remember_sent(text)
+            return
+        if self.turn is not None:
+            self.face.tell("The answer is still being written; Esc stops it.", "warning")
+            return
+        self.prompt.sent()
+        self.remember_sent(text)
+        self.send(text)
+
+    def send(self, text: str, *, edit_of: str = "", options: Mapping[str, Any] | None = None) -> None:
+        """Begin a turn with the user's text."""
+        edit_of = edit_of or self.editing
+        self.stop_editing()
+        if options is None:
+            options = self.attachments(text)
+        self.run_worker(self._send(text, edit_of, options), group=f"turn-{self.chat_id}", exit_on_error=True)
+
+    async def _send(self, text: str, edit_of: str, options: Mapping[str, Any] | None) -> None:
+        try:
+            backend = await self.face.ready()
+            if not self.chat_id:
+                chat = await backend.store.run(backend.store.create_chat)
+                self.chat_id = chat.id
+                title = " ".join(text.split())[:TITLE_LETTERS]
+                await backend.store.run(backend.store.rename_chat, chat.id, title, by="auto")
+                self.set_chat_title(title)
+        except UserError as error:
+            self.prompt.set_text(text)
+            self.face.tell(str(error), "error")
+            return
+        if edit_of:
+            await self.cut_from(edit_of)
+        events = backend.send(self.chat_id, text, edit_of=edit_of, options=options)
+        await self._run_turn(self.chat_id, text, events)
+
+    def answer_again(self, answer_id: str) -> None:
+        """Another answer beside an earlier one."""
+        self.run_worker(self._again(answer_id), group=f"turn-{self.chat_id}")
+
+    async def _again(self, answer_id: str) -> None:
+        backend = await self.face.ready()
+        await self.cut_from(answer_id)
+        await self._run_turn(self.chat_id, "", backend.regenerate(self.chat_id, answer_id))
+
+    async def _run_turn(self, chat_id: str, text: str, events: AsyncIterator[Event]) -> None:
+        face = self.face
+        drawer = TurnDrawer(
+            chat_id, text, face.clean, slow=face.options.slow, on_event=self._on_turn_event
+        )
+        face.turns[chat_id] = drawer
+        self.remove_welcome()
+        if self.chat_id == chat_id:
+            self.transcript.to_end()
+            await drawer.attach(self.transcript)
+            self.set_hint("Esc stop")
+        try:
+            await drawer.run(events)
+        except asyncio.CancelledError:
+            raise
+        finally:
+            face.turns.pop(chat_id, None)
+            if self.is_attached:
+                self.set_hint("")
+        await self._after_turn(chat_id, drawer)
+
+    async def _after_turn(self, chat_id: str, drawer: TurnDrawer) -> None:
+        """Take over what was stored: ids, branches, the list's order."""
+        await self.refresh_list()
+        if self.chat_id == chat_id:
+            await self.reload_ids()
+            await self.show_branches()
+        await self.face.refresh_status()
+
+    def _on_turn_event(self, drawer: TurnDrawer, event: Event) -> None:
+        here = drawer.chat_id == self.chat_id
+        if here and isinstance(event, TextDelta | ThinkingDelta | ToolAsked | ToolDone):
+            self.mark_new_below()
+        if isinstance(event, ApprovalNeeded):
+            self._ask(drawer, here)
+        elif isinstance(event, Notice) and not here:
+            self.face.tell(event.text, event.level)
+        elif isinstance(event, TurnDone) and not here:
+            self.face.tell("The answer in another chat is finished.")
+        elif isinstance(event, TurnStarted):
+            self.call_next(self.refresh_list)
+
+    def _ask(self, drawer: TurnDrawer, here: bool) -> None:
+        """Put the focus on a question, unless the user is typing: then only say so."""
+        if not here:
+            self.face.tell("A question waits in another chat.", "warning")
+            return
+        if drawer.approval is not None and not self.prompt.text:
+            drawer.approval.focus()
+        self.set_hint("A question waits: Ctrl+Up, then y or n")
+        self.mark_new_below()
+
+    async def on_approval_block_answered(self, event: ApprovalBlock.Answered) -> None:
+        """The user decided."""
+        event.stop()
+        backend = await self.face.ready()
+        await backend.answer_approval(event.block.approval.id, event.answer)
+        self.set_hint("Esc stop")
+        self.prompt.focus()
+
+    async def stop_turn(self) -> bool:
+        """Stop the open chat's answer; True when there was one."""
+        if self.turn is None or self.face.backend is None:
+            return False
+        await self.face.backend.stop(self.chat_id)
+        return True
+
+    async def action_stop(self) -> None:
+        """Esc: stop, else leave what is open, else back to the prompt."""
+        if self.completion.candidates:
+            self.completion.hide()
+            self.prompt.completing = False
+        elif await self.stop_turn():
+            self.face.tell("Stopped; what came is kept.")
+        elif self.editing:
+            self.stop_editing()
+            self.prompt.set_text("")
+        elif self.has_class("-narrow") and self.has_class("-list"):
+            self.remove_class("-list")
+            self.prompt.focus()
+        else:
+            self.hide_find()
+            self.prompt.focus()
+
+    def start_editing(self, message_id: str, text: str) -> None:
+        """The prompt holds an earlier message; sending it begins a branch."""
+        self.editing = message_id
+        self.prompt.add_class("-editing")
+        self.prompt.set_text(text)
+        self.prompt.focus()
+        self.set_hint("Editing: Enter sends as a new branch, Esc leaves")
+
+    def stop_editing(self) -> None:
+        """The prompt holds a new message again."""
+        self.editing = ""
+        self.prompt.remove_class("-editing")
+        self.set_hint("")

@@ -1,0 +1,173 @@
+"""The prompt: several lines, history, completion, chips for large pastes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message as TextualMessage
+from textual.widgets import TextArea
+
+from llmos.tui.actions import bindings
+
+#: A paste longer than this becomes a chip.
+CHIP_CHARACTERS = 2_000
+CHIP_LINES = 20
+
+
+#: Keys of the text area that the program has another use for.
+_TAKEN = frozenset({"f6", "f7", "pageup", "pagedown"})
+
+
+class Prompt(TextArea, inherit_bindings=False):
+    """Enter sends; Ctrl+J or Alt+Enter makes a new line; Up and Down at the edges go through history."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(one for one in TextArea.BINDINGS if isinstance(one, Binding) and one.key not in _TAKEN),
+        *bindings("prompt"),
+    ]
+
+    class Submitted(TextualMessage):
+        """The user sent a text."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class CompletionWanted(TextualMessage):
+        """The word before the cursor has changed; it may be completed."""
+
+        def __init__(self, word: str, at_start: bool) -> None:
+            super().__init__()
+            self.word = word
+            self.at_start = at_start
+
+    class CompletionKey(TextualMessage):
+        """Up, down, tab or escape while completions are shown."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    class EditorWanted(TextualMessage):
+        """The user wants $EDITOR."""
+
+    def __init__(self, *, id: str | None = None, placeholder: str = "") -> None:
+        super().__init__(
+            id=id,
+            soft_wrap=True,
+            show_line_numbers=False,
+            tab_behavior="focus",
+            compact=True,
+            highlight_cursor_line=False,
+            placeholder=placeholder,
+        )
+        self.earlier: list[str] = []
+        self._place: int | None = None
+        self._unsent = ""
+        self._chips: dict[str, str] = {}
+        self.completing = False
+
+    @property
+    def full_text(self) -> str:
+        """The text with every chip replaced by what was pasted."""
+        text = self.text
+        for chip, pasted in self._chips.items():
+            text = text.replace(chip, pasted)
+        return text
+
+    def set_text(self, text: str) -> None:
+        """Replace the text; the cursor goes to its end."""
+        self._chips.clear()
+        self._place = None
+        self.text = text
+        self.move_cursor(self.document.end)
+
+    def action_send(self) -> None:
+        """Send, or take the chosen completion."""
+        if self.completing:
+            self.post_message(self.CompletionKey("enter"))
+            return
+        text = self.full_text
+        if text.strip():
+            self.post_message(self.Submitted(text))
+
+    def sent(self) -> None:
+        """The text was accepted: remember it and empty the prompt."""
+        text = self.full_text
+        if text.strip() and (not self.earlier or self.earlier[-1] != text):
+            self.earlier.append(text)
+        self.set_text("")
+
+    def action_newline(self) -> None:
+        """Insert a line feed."""
+        self.insert("\n")
+
+    def action_editor(self) -> None:
+        """Edit the text in $EDITOR."""
+        self.post_message(self.EditorWanted())
+
+    async def _on_key(self, event: events.Key) -> None:
+        key = event.key
+        if key == "enter":
+            # Enter sends by the binding; the text area would insert a line feed.
+            event.prevent_default()
+            return
+        if self.completing and key in ("up", "down", "tab", "escape"):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.CompletionKey(key))
+            return
+        if key in ("up", "down") and self._history_step(key):
+            event.stop()
+            event.prevent_default()
+
+    def _history_step(self, key: str) -> bool:
+        """Go through what was sent before; True when it did."""
+        row = self.cursor_location[0]
+        if key == "up" and row == 0 and self.earlier and self._first_visual_row():
+            if self._place is None:
+                self._unsent, self._place = self.text, len(self.earlier)
+            if self._place > 0:
+                self._recall(self._place - 1)
+                return True
+        if key == "down" and self._place is not None and row == self.document.line_count - 1:
+            self._recall(self._place + 1)
+            return True
+        return False
+
+    def _first_visual_row(self) -> bool:
+        return self.wrapped_document.location_to_offset(self.cursor_location).y == 0
+
+    def _recall(self, place: int) -> None:
+        text = self.earlier[place] if place < len(self.earlier) else self._unsent
+        self.set_text(text)
+        self._place = place if place < len(self.earlier) else None
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        if len(text) > CHIP_CHARACTERS or text.count("\n") >= CHIP_LINES:
+            event.prevent_default()
+            event.stop()
+            lines = text.count("\n") + 1
+            chip = f"[pasted text {len(self._chips) + 1}: {lines} lines, {len(text)} characters]"
+            self._chips[chip] = text
+            self.insert(chip)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Tell which word could be completed."""
+        word, at_start = self.word_before_cursor()
+        self.post_message(self.CompletionWanted(word, at_start))
+
+    def word_before_cursor(self) -> tuple[str, bool]:
+        """The word that ends at the cursor, and whether it begins the text."""
+        row, column = self.cursor_location
+        line = self.document.get_line(row)[:column]
+        start = max(line.rfind(" "), line.rfind("\t")) + 1
+        return line[start:], row == 0 and start == 0
+
+    def complete(self, word: str, replacement: str) -> None:
+        """Put a completion in place of the word before the cursor."""
+        row, column = self.cursor_location
+        self.replace(replacement, (row, column - len(word)), (row, column))
