@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from llmos.conversation.store import Store
-from llmos.kernel.protocol import Chunk as KernelChunk
 from llmos.guard.clean import clean
+from llmos.kernel.protocol import Chunk as KernelChunk
 from llmos.kernel.protocol import Finished, GenerateRequest, Kernel, KernelError
 from llmos.types import USER_LABELS, Message, SamplingSettings
 
