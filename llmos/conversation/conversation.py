@@ -335,6 +335,7 @@ class Conversation(BranchMixin):
         chat = await self.store.run(self.store.chat_settings, self.chat_id)
         self.window.low_water = self.settings.low_water
         self.window.set_system(system_prompt_for(self.settings, chat, options, self.kernel.model))
+        await self.plugins.prepare()
         tools = self._offered(chat, options)
         rounds = int(options.get("tool_rounds", self.settings.tool_rounds))
         return TurnParts(

@@ -1,25 +1,19 @@
-"""What the conversation core needs of the layers beside it, as small protocols.
+"""What the conversation core needs of the layers beside it, as a small protocol.
 
-``Plugins`` is implemented by ``llmos.plugins.manager.PluginManager``; ``Services`` is what a
-session gives that manager to build each plugin's ``host`` from. The protocols are structural:
-nobody has to import this module to fit them.
+``Plugins`` is implemented by ``llmos.plugins.manager.PluginManager``. It is structural: nobody has
+to import this module to fit it. What a session gives that manager to build each plugin's ``host``
+from is ``llmos.plugins.services.Services``.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from llmos.plugins.contributions import ToolContext, Turn
 from llmos.plugins.hookspecs import Middleware
-from llmos.plugins.host_api import Generation
 from llmos.types import (
-    Approval,
-    ApprovalAnswer,
-    Labels,
-    Message,
     Page,
-    SamplingSettings,
     ToolCall,
     ToolResult,
     ToolSpec,
@@ -32,6 +26,10 @@ class Plugins(Protocol):
     Faults of plugins are caught, counted and told (``notify``) inside; what is left of the
     others' answers is returned. Every coroutine returns within the manager's deadlines.
     """
+
+    async def prepare(self) -> None:
+        """Load what must be known before a turn (tools without a declared schema, middleware)."""
+        ...
 
     async def context(self, turn: Turn) -> list[Page]:
         """Pages to bring in just before the user's message, best first, within ``turn.budget``."""
@@ -68,96 +66,4 @@ class Plugins(Protocol):
 
     def fault(self, plugin: str, error: BaseException) -> None:
         """Count a fault of a plugin's middleware, which the core has caught and told."""
-        ...
-
-
-class Services(Protocol):
-    """What the program offers to plugins; coroutines on the program's loop.
-
-    The manager bridges them to the blocking ``host`` (``run_coroutine_threadsafe``) and is given
-    this object as it is made: ``PluginManager(settings, folders, services)``.
-    """
-
-    @property
-    def model_name(self) -> str:
-        """Name of the loaded model, or empty."""
-        ...
-
-    @property
-    def context_size(self) -> int:
-        """Its context window in tokens, 0 when none is loaded."""
-        ...
-
-    @property
-    def offline(self) -> bool:
-        """True when the network may not be used."""
-        ...
-
-    @property
-    def idle(self) -> bool:
-        """True when nobody waits for an answer."""
-        ...
-
-    async def generate(
-        self,
-        prompt: str | Sequence[Message],
-        *,
-        system: str = "",
-        max_tokens: int = 256,
-        sampling: SamplingSettings | None = None,
-        grammar: str = "",
-        schema: Mapping[str, Any] | None = None,
-        background: bool = True,
-    ) -> Generation:
-        """Generate without tools in a sequence of its own."""
-        ...
-
-    def stream(
-        self, prompt: str | Sequence[Message], *, system: str = "", max_tokens: int = 256
-    ) -> AsyncIterator[str]:
-        """As ``generate``, yielding text as it comes."""
-        ...
-
-    async def fork(self, prompt: Sequence[Message], samples: int, *, max_tokens: int = 256) -> list[Generation]:
-        """Several answers decoded together from one shared prefix."""
-        ...
-
-    async def count_tokens(self, text: str) -> int:
-        """Length in the loaded model's tokens; an estimate when none is loaded."""
-        ...
-
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Normalised vectors from the embedder worker."""
-        ...
-
-    def embedder_id(self) -> str:
-        """Name and hash of the embedder, empty when none is available."""
-        ...
-
-    async def approve(self, approval: Approval) -> ApprovalAnswer:
-        """Ask the user outside of a turn; ``deny`` without a user to ask."""
-        ...
-
-    def notify(self, text: str, level: str = "info") -> None:
-        """One line for the user; may be called from any thread."""
-        ...
-
-    async def chat_messages(self, chat_id: str) -> list[Message]:
-        """Messages of a chat on its current branch, oldest first."""
-        ...
-
-    async def search_chats(self, query: str, limit: int = 20) -> list[Message]:
-        """Full-text search over all chats."""
-        ...
-
-    def window_labels(self, chat_id: str) -> Labels:
-        """Joined labels of what is in a chat's window."""
-        ...
-
-    def window_pages(self, chat_id: str) -> list[Page]:
-        """Pages of a chat, those in the window first, then those swapped out."""
-        ...
-
-    def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
-        """Pin or unpin a page of a chat."""
         ...

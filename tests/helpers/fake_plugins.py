@@ -33,6 +33,9 @@ class FakePlugins:
     calls: list[ToolCall] = field(default_factory=list)
     faults: list[tuple[str, BaseException]] = field(default_factory=list)
 
+    async def prepare(self) -> None:
+        return None
+
     async def context(self, turn: Turn) -> list[Page]:
         return self.bring(turn) if self.bring else []
 
