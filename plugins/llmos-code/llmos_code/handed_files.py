@@ -35,10 +35,11 @@ def hand_in(folder: Path, source: Path) -> str:
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
         raise UserError(f"The file {source} cannot be read: {error.strerror}.") from error
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(descriptor)
+        raise UserError(f"{source} is no ordinary file; hand in files one by one.")
     with os.fdopen(descriptor, "rb") as stream:
-        state = os.fstat(stream.fileno())
-        if not stat.S_ISREG(state.st_mode):
-            raise UserError(f"{source} is no ordinary file; hand in files one by one.")
         if state.st_size > MAX_FILE:
             raise UserError(f"The file {source} is larger than {MAX_FILE >> 20} MB, too large to hand in.")
         if len(list(folder.iterdir())) >= MAX_FILES:

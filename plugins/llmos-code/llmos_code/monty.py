@@ -61,11 +61,12 @@ class MontySession:
             limits={
                 "max_feed_duration_secs": self._limits.seconds,
                 "max_memory": self._limits.memory_mb * 1024 * 1024,
-                "max_total_sleep_secs": 600.0,
+                # Sleeps are charged before they begin, so that none can outlast the limit.
+                "max_total_sleep_secs": self._limits.seconds,
                 "max_suspensions": 100_000,
                 "max_recursion_depth": 500,
             },
-            os_policy={"sleep": "system", "sleep_system_max": self._limits.seconds},
+            os_policy={"sleep": "system", "sleep_system_max": float("inf")},
         )
         self._session.__enter__()
         self._mounts = [
@@ -151,7 +152,7 @@ class MontySession:
             self.close()
         except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
             result.error = error.display("traceback")[:20_000]
-            if "time limit exceeded" in str(error):
+            if "limit exceeded" in str(error) and "memory" not in str(error):
                 # The library warns that the heap is not to be trusted after this.
                 result.error += "\nThe session's variables are lost."
                 result.lost = True

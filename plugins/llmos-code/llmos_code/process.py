@@ -118,6 +118,7 @@ class ProcessSession:
         self._lock = threading.Lock()
         self._runs = 0
         self._closed = False
+        self._broken = False
         # Bounded: a process that floods us blocks on its own pipe.
         self._frames: queue.Queue[tuple[bytes, bytes]] = queue.Queue(maxsize=64)
         try:
@@ -148,7 +149,7 @@ class ProcessSession:
                 if kind == b"":
                     break
                 said += payload.decode("utf-8", "replace")
-        except (OSError, queue.Empty):
+        except (OSError, ValueError, queue.Empty):
             pass
         time.sleep(0.05)
         while not self._frames.empty():
@@ -180,7 +181,7 @@ class ProcessSession:
             self._drain()
             try:
                 self._send(b"r", (code, f"<code {self._runs}>"))
-            except OSError:
+            except (OSError, ValueError):  # the pipe is broken or closed
                 self._end(result, "The session had ended")
             else:
                 self._collect(result, started + seconds, seconds, progress, cancelled)
@@ -281,10 +282,12 @@ class ProcessSession:
             os.kill(pid, signal.SIGINT)
 
     def _why_ended(self) -> str:
+        if self._broken:
+            return "Stopped: it wrote into the sandbox's own messages."
         try:
             code = self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
-            return "The session broke the form of its messages and was ended."
+            return "The session does not answer any more."
         number = -code if code < 0 else code - 128 if code > 128 else 0
         if number == signal.SIGXCPU or (number == signal.SIGKILL and sys.platform != "linux"):
             return f"Stopped: the session used {self._limits.cpu_seconds} seconds of processor time."
@@ -347,7 +350,10 @@ class ProcessSession:
             while True:
                 head = stream.read(5)
                 size = int.from_bytes(head[1:], "big")
-                if len(head) < 5 or size > MAX_FRAME or head[:1] not in b"koevtixd":
+                if len(head) < 5:
+                    break
+                if size > MAX_FRAME or head[:1] not in b"koevtixd":
+                    self._broken = True
                     break
                 payload = stream.read(size)
                 if len(payload) < size or not self._put(head[:1], payload):
