@@ -1,0 +1,1 @@
+"""Reasoning mode for LLMOS: time in, accuracy out."""
