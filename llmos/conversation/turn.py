@@ -109,7 +109,7 @@ class TurnRun:
             messages=LazyMessages(p.store, p.chat_id, self._user.parent_id),
             budget=room,
             window=tuple(p.window.pages),
-            options=p.options,
+            options={name: value for name, value in p.options.items() if name != "answer_now"},
         )
         offered = [p.guard.label_page(page) for page in await p.plugins.context(turn)] if room else []
         brought = p.window.number(await self._budget.take_within(offered, room))
