@@ -27,7 +27,8 @@ class Locked:
         requirement: what to give pip to get it again.
         editable: installed with ``-e``.
         trusted: runs inside the program's process by the user's word.
-        sha256: of the wheel, when it was one.
+        sha256: of the wheel that was installed, kept for a restore.
+        added: other packages that came with it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Locked:
     editable: bool = False
     trusted: bool = False
     sha256: str = ""
+    added: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -66,8 +68,8 @@ class Lock:
             table = tomlkit.table()
             for key in Locked.__dataclass_fields__:
                 value: Any = getattr(entry, key)
-                if key != "name" and value not in ("", False):
-                    table[key] = value
+                if key != "name" and value not in ("", False, ()):
+                    table[key] = list(value) if isinstance(value, tuple) else value
             document[name] = table
         temporary = self.path.with_suffix(".new")
         try:
@@ -95,5 +97,6 @@ def read_lock(folders: Folders) -> Lock:
     for name, table in values.items():
         if isinstance(table, dict):
             known = {key: value for key, value in table.items() if key in Locked.__dataclass_fields__}
+            known["added"] = tuple(known.get("added", ()))
             lock.entries[name] = Locked(**{**known, "name": name})
     return lock
