@@ -171,9 +171,9 @@ class HostServices:
         kernel = self._session.kernel
         return len(await kernel.tokenize(text)) if kernel.model else estimate_tokens(text)
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Normalised vectors from the embedder worker."""
-        return await self._session.embedder.embed(texts)
+    async def embed(self, texts: Sequence[str], embedder: str = "") -> list[list[float]]:
+        """Normalised vectors from the embedder worker, by an earlier embedder where one is named."""
+        return await self._session.embedder.embed(texts, embedder)
 
     def embedder_id(self) -> str:
         """Name and hash of the embedder, empty when none is available."""

@@ -178,9 +178,9 @@ class PluginHost:
             return (len(text) + 3) // 4
         return self._wait(services.count_tokens(text))
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Normalised vectors from the embedder worker."""
-        return self._wait(self._services("embed", model=True).embed(texts))
+    def embed(self, texts: Sequence[str], embedder: str = "") -> list[list[float]]:
+        """Normalised vectors from the embedder worker, by an earlier embedder where one is named."""
+        return self._wait(self._services("embed", model=True).embed(texts, embedder))
 
     def embedder_id(self) -> str:
         """Name and hash of the embedder; empty when none is available."""

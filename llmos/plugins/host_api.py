@@ -184,8 +184,17 @@ class Host(Protocol):
         """Length in the loaded model's tokens (an estimate of 4 characters a token when none is loaded)."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Normalised vectors from the embedder worker."""
+    def embed(self, texts: Sequence[str], embedder: str = "") -> list[list[float]]:
+        """Normalised vectors from the embedder worker.
+
+        Args:
+            texts: what to embed.
+            embedder: an earlier ``embedder_id`` whose model still serves stored vectors; empty takes
+                the one that is set now.
+
+        Raises:
+            llmos.types.UserError: there is no embedder, or the earlier one is gone.
+        """
         ...
 
     def embedder_id(self) -> str:

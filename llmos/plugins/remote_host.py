@@ -231,9 +231,9 @@ class RemoteHost:
         """Length in tokens."""
         return int(self._pipe.ask("count_tokens", text))
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    def embed(self, texts: Sequence[str], embedder: str = "") -> list[list[float]]:
         """Normalised vectors."""
-        return list(self._pipe.ask("embed", list(texts)))
+        return list(self._pipe.ask("embed", list(texts), embedder))
 
     def embedder_id(self) -> str:
         """Name and hash of the embedder."""

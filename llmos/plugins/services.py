@@ -69,8 +69,8 @@ class Services(Protocol):
         """Length in the loaded model's tokens; an estimate when none is loaded."""
         ...
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Normalised vectors from the embedder worker."""
+    async def embed(self, texts: Sequence[str], embedder: str = "") -> list[list[float]]:
+        """Normalised vectors from the embedder worker, by an earlier embedder where one is named."""
         ...
 
     def embedder_id(self) -> str:
