@@ -1,7 +1,7 @@
 """The strongest tier: bubblewrap's namespaces, a system-call filter and resource limits.
 
-The code sees the interpreter and the system's libraries read-only, ``/files`` read-only and
-``/work``, which lives in memory and is limited in size. There is no ``/proc``, no home folder, no
+The code sees the interpreter and the system's libraries read-only, the handed files read-only
+and ``/work``, which lives in memory and is limited in size. There is no ``/proc``, no home folder, no
 network interface, no other process and no user namespace to be made.
 """
 
@@ -67,7 +67,7 @@ def _arguments(limits: Limits, files: Path) -> tuple[list[str], list[str]]:
     for device in ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"):
         arguments += ["--dev-bind", device, device]
     arguments += ["--size", str(limits.disk_mb * 1024 * 1024), "--tmpfs", "/work"]
-    arguments += ["--ro-bind", str(files), "/files"]
+    arguments += ["--ro-bind", str(files), "/work/files"]
     # The root itself is a small writable tmpfs of bubblewrap's: close it too.
     arguments += ["--remount-ro", "/"]
     return arguments, [inside, "-I", "-S", "-B", "/opt/guest.pyc"]

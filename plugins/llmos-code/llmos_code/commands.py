@@ -60,7 +60,7 @@ def commands(host: Host, runner: Callable[[], Runner]) -> list[Command]:
         """Hand in copies."""
         names = runner().hand_in([Path(path) for path in paths], context.chat_id)
         return CommandResult(
-            "The code can read " + ", ".join(f"`/files/{name}`" for name in names) + ".", {"files": names}
+            "The code can read " + ", ".join(f"`files/{name}`" for name in names) + ".", {"files": names}
         )
 
     def reset(context: CommandContext) -> CommandResult:
@@ -96,7 +96,7 @@ _CODE_REQUIRED = Parameter("code", "Python source.", required=True)
 _RUN_PARAMETERS = (
     Parameter("code", "Python source; left out, --script must be given."),
     Parameter("script", "Run the code of this file; - reads the standard input.", "path", option=True),
-    Parameter("file", "Hand in a read-only copy of this file, as /files/NAME.", "path", many=True, option=True),
+    Parameter("file", "Hand in a read-only copy of this file, as files/NAME.", "path", many=True, option=True),
     Parameter("seconds", "Time limit of this run.", "float", option=True),
     Parameter("tier", "Sandbox to use, instead of the setting's.", "choice", option=True, choices=_NAMES),
 )

@@ -51,6 +51,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
     """
     python = interpreter()
     folder = Path(tempfile.mkdtemp(prefix="llmos-code-"))
+    (folder / "files").symlink_to(files)
     rules = [(str(path), "read") for path in (python.library, *python.packages, *python.system)]
     rules += [(path, "read") for path in ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")]
     rules += [("/dev/null", "device"), ("/dev/zero", "device")]
@@ -66,7 +67,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
             "packages": [str(path) for path in python.packages],
             "rules": rules,
         },
-        environment={**environment(str(folder)), "FILES": str(files)},
+        environment=environment(str(folder)),
         bpf=lambda pid: seccomp.program(platform.machine(), "shared", process=pid),
         folder=folder,
     )

@@ -106,7 +106,7 @@ class Tier:
         missing: why it cannot be used here, in words; empty when nothing speaks against it
             (the probe then still has to succeed).
         open: ``open(limits, files)`` starts a session; ``files`` is a folder of read-only copies
-            that the code sees as ``/files`` (or under the name in ``FILES``).
+            that the code sees as ``files`` in its working folder.
     """
 
     name: str

@@ -76,7 +76,7 @@ class MontySession:
                 mode="read-write",
                 write_bytes_limit=self._limits.disk_mb * 1024 * 1024,
             ),
-            monty.MountDir(host_path=files, virtual_path="/files", mode="read-only"),
+            monty.MountDir(host_path=files, virtual_path="/work/files", mode="read-only"),
         ]
         self._session.feed_run("None", mount=self._mounts, cwd="/work")
         self._pid = self._session.worker_pid

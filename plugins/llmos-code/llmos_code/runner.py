@@ -88,7 +88,7 @@ class Runner:
             return result
 
     def hand_in(self, paths: Sequence[Path], chat: str = "") -> list[str]:
-        """Copy files for the chat's session; returns the names under ``/files``.
+        """Copy files for the chat's session; returns the names under ``files``.
 
         Raises:
             UserError: a file cannot be handed in.

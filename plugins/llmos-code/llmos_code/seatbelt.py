@@ -57,6 +57,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
     """
     python = interpreter()
     folder = Path(tempfile.mkdtemp(prefix="llmos-code-")).resolve()
+    (folder / "files").symlink_to(files.resolve())
     readable = [python.executable, python.library, *python.packages, guest_file().resolve(), files.resolve()]
     rlimits = limits.rlimits()
     # macOS does not keep RLIMIT_AS, and counts all of the user's processes.
@@ -73,7 +74,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
             "packages": [str(path) for path in python.packages],
             "rules": [],
         },
-        environment={**environment(str(folder)), "FILES": str(files.resolve())},
+        environment=environment(str(folder)),
         folder=folder,
         watch_memory_mb=limits.memory_mb,
     )

@@ -42,9 +42,8 @@ class Outside:
     abstract: str
     reached: list[str] = field(default_factory=list)
 
-    def fill(self, text: str, tier: str) -> str:
+    def fill(self, text: str) -> str:
         """Put the places into a case's code."""
-        handed = "/files" if tier in ("bubblewrap", "monty") else str(self.handed)
         values = {
             "CANARY": self.canary,
             "HOME": self.home,
@@ -53,7 +52,7 @@ class Outside:
             "UDP": self.udp,
             "UNIX": self.unix,
             "ABSTRACT": self.abstract,
-            "HANDED": handed,
+            "HANDED": "files",
         }
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))

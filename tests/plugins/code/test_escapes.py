@@ -75,7 +75,7 @@ def sessions() -> Iterator[Sessions]:
 def test_no_way_out(case: dict[str, Any], tier: Tier, outside: Outside, sessions: Sessions) -> None:
     if case.get("machine", platform.machine()) != platform.machine():
         pytest.skip(f"for {case['machine']}")
-    code = outside.fill(_code(case), tier.name)
+    code = outside.fill(_code(case))
     if case["area"] in _SHARED:
         result = sessions.get(tier, outside.handed).run(code, seconds=LIMITS.seconds)
     else:

@@ -85,8 +85,8 @@ async def test_handed_files_mark_the_result(manager: PluginManager, tmp_path: Pa
     data.write_text("3 4 5")
     context = CommandContext("tui", "chat")
     added = await manager.run_command("code add", {"paths": [str(data)]}, context)
-    assert added.ok and "/files/figures.txt" in added.text
-    code = "import os\nfolder = os.environ.get('FILES', '/files')\nopen(folder + '/figures.txt').read()"
+    assert added.ok and "files/figures.txt" in added.text
+    code = "open('files/figures.txt').read()"
     result = await manager.call_tool(ToolCall("python", {"code": code}), ToolContext("chat"))
     assert result.text == "'3 4 5'"
     assert result.labels.tainted and result.labels.private

@@ -34,10 +34,6 @@ def run(session: Session) -> Run:
     return call
 
 
-def files(tier: Tier, tmp_path: Path) -> str:
-    return "/files" if tier.name in ("bubblewrap", "monty") else str(tmp_path)
-
-
 def test_variables_stay(run: Run) -> None:
     assert run("x = 6 * 7").value == ""
     assert run("def double(n):\n    return 2 * n").ok
@@ -87,8 +83,8 @@ def test_a_table(run: Run) -> None:
     assert result.tables == [{"columns": ["name", "size"], "rows": [["a", 1], ["b", 2]]}]
 
 
-def test_handed_files_are_read(run: Run, tier: Tier, tmp_path: Path) -> None:
-    assert run(f"open('{files(tier, tmp_path)}/table.csv').read()").value == repr("a,b\n1,2\n3,4\n")
+def test_handed_files_are_read(run: Run) -> None:
+    assert run("open('files/table.csv').read()").value == repr("a,b\n1,2\n3,4\n")
 
 
 def test_own_folder_is_kept_between_runs(run: Run) -> None:
