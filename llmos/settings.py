@@ -131,6 +131,7 @@ class PluginSettings(BaseModel):
 
     disabled: list[str] = Field(default_factory=list, description="Plugins that are not loaded.")
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings of each plugin.")
+    index: str = Field("", description="File or https address of known plugins; empty: the one built in.")
 
 
 class Settings(BaseModel):
