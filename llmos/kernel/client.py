@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -14,10 +13,8 @@ from typing import Any, Literal
 from llmos.kernel.families import family_named
 from llmos.kernel.families.base import fit_types
 from llmos.kernel.frames import pack_tokens
-from llmos.kernel.process import WorkerProcess, error_of
+from llmos.kernel.process import WorkerProcess, death_words, error_of, event_of
 from llmos.kernel.protocol import (
-    Chunk,
-    Finished,
     GenerateEvent,
     GenerateRequest,
     KernelDied,
@@ -26,7 +23,6 @@ from llmos.kernel.protocol import (
     LoadRequest,
     ModelInfo,
     ParsedAnswer,
-    Prefilled,
     Rendered,
     SequenceInfo,
     TokenProbability,
@@ -35,9 +31,9 @@ from llmos.kernel.rendering import Renderer
 from llmos.kernel.templates import (
     PLAIN_STOPS,
     PLAIN_TEMPLATE,
-    TOOL_INSTRUCTIONS,
     Neutraliser,
     chat_values,
+    with_tool_instructions,
 )
 from llmos.types import Message, Notice, SamplingSettings, ToolSpec
 
@@ -106,7 +102,7 @@ class KernelClient:
             return
         self._ready.clear()
         self._deaths.append(time.monotonic())
-        why = _death_words(status)
+        why = death_words(status)
         if len(self._deaths) == _DEATHS and self._deaths[-1] - self._deaths[0] < _WITHIN:
             self._fail(
                 f"The kernel died {_DEATHS} times within a minute ({why}); it is left stopped. "
@@ -237,7 +233,7 @@ class KernelClient:
         hide = Neutraliser(self._special)
         values = hide.hide_all(chat_values(messages, tools))
         if tools and "tools" not in template:
-            values = _with_tool_instructions(values)
+            values = with_tool_instructions(values)
         rendered = await self._renderer.render(
             template,
             {
@@ -307,7 +303,7 @@ class KernelClient:
                 if kind == "error":
                     ended = True
                     raise error_of(message)
-                yield _event_of(kind, message)
+                yield event_of(kind, message)
         finally:
             worker.forget(number)
             if not ended:
@@ -370,44 +366,7 @@ class KernelClient:
         return KernelStats(**value, sequences=sequences, restarts=self.restarts)
 
 
-def _event_of(kind: str, message: dict[str, Any]) -> GenerateEvent:
-    if kind == "chunk":
-        return Chunk(
-            text=message["x"],
-            tokens=tuple(message["t"]),
-            sample=message["s"],
-            logprobs=tuple(message.get("p", ())),
-            alternatives=tuple(tuple(TokenProbability(*one) for one in row) for row in message.get("a", ())),
-        )
-    if kind == "prefill":
-        return Prefilled(message["done"], message["total"], message["cached"])
-    return Finished(**{key: value for key, value in message.items() if key not in ("e", "id")})
-
-
 def _array(data: bytes, shape: Sequence[int]) -> Any:
     import numpy as np
 
     return np.frombuffer(data, np.float32).reshape(shape)
-
-
-def _with_tool_instructions(values: dict[str, Any]) -> dict[str, Any]:
-    """Describe the tools in the system message, for templates that do not show them."""
-    import json
-
-    lines = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in values["tools"])
-    text = TOOL_INSTRUCTIONS.format(tools=lines)
-    messages = [dict(one) for one in values["messages"]]
-    if messages and messages[0]["role"] == "system":
-        messages[0]["content"] = f"{messages[0]['content']}\n\n{text}"
-    else:
-        messages.insert(0, {"role": "system", "content": text})
-    return {**values, "messages": messages}
-
-
-def _death_words(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"signal {signal.Signals(-status).name}"
-    except ValueError:
-        return f"signal {-status}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,43 +59,65 @@ class Loaded:
         )
 
 
-def load(request: LoadRequest, note: Callable[[str], None] = lambda _text: None) -> Loaded:
-    """Check, load and try a model.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A file that was checked, and the memory that it will take."""
+
+    header: gguf_header.Header
+    context: int
+    batch: int
+    takes: memory.Need
+
+
+def plan(request: LoadRequest, freed: int = 0) -> Plan:
+    """Check a file and the memory, without loading anything.
 
     Args:
         request: what to load and how.
-        note: told what is being done, for the log.
+        freed: bytes that will be free when the present model is gone.
 
     Raises:
-        KernelError: anything that keeps the model from being used, in one sentence.
+        KernelError: the file is none that can be loaded, or it does not fit.
     """
-    path = request.path.expanduser()
-    note(f"load {path}")
-    header = gguf_header.read_header(path)
+    header = gguf_header.read_header(request.path.expanduser())
     gguf_header.check_complete(header)
-    if request.embedding:
-        context, batch = EMBEDDING_CONTEXT, EMBEDDING_CONTEXT
-        takes = memory.need(header, context, batch=batch)
-        memory.choose_context(header, context, batch=batch)
-    else:
-        batch = BATCH
-        context, takes = memory.choose_context(
-            header, request.context, kv_type=request.kv_type, flash_attention=request.flash_attention
-        )
+    batch = EMBEDDING_CONTEXT if request.embedding else BATCH
+    context, takes = memory.choose_context(
+        header,
+        EMBEDDING_CONTEXT if request.embedding else request.context,
+        kv_type=request.kv_type,
+        flash_attention=request.flash_attention,
+        memory=memory.available() + freed,
+        batch=batch,
+    )
+    return Plan(header, context, batch, takes)
+
+
+def load(request: LoadRequest, planned: Plan) -> Loaded:
+    """Load a model and try it.
+
+    Args:
+        request: what to load and how.
+        planned: what ``plan`` found for it.
+
+    Raises:
+        KernelError: llama.cpp does not take it, or its numbers are no numbers.
+    """
+    path, header = request.path.expanduser(), planned.header
     engine = Engine(
         path,
-        context=context,
+        context=planned.context,
         threads=request.threads or threads.cpu_limit(),
         gpu_layers=request.gpu_layers,
         kv_type=request.kv_type,
         flash_attention=request.flash_attention,
         max_sequences=1 if request.embedding else request.max_sequences,
-        batch=batch,
+        batch=planned.batch,
         embedding=request.embedding,
         pooling=0 if request.embedding else -1,
     )
     try:
-        return _finish(request, path, header, engine, takes)
+        return _finish(request, path, header, engine, planned.takes)
     except BaseException:
         engine.close()
         raise

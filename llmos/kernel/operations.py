@@ -87,18 +87,28 @@ class Operations:
         from llmos.kernel.worker import named_fields
 
         request = LoadRequest(**named_fields(LoadRequest, message["request"]))
-        gguf_header.check_complete(gguf_header.read_header(request.path.expanduser()))
+        before = self._loaded
+        planned = model.plan(request, sum(before.info["memory"].values()) if before else 0)
         if self.scheduler is not None:
             self.scheduler.drop_all("Another model is being loaded.")
-        if self._loaded is not None:
-            self._loaded.engine.close()
+        if before is not None:
+            before.engine.close()
         self._loaded, self.scheduler, self._embedder = None, None, None
-        loaded = model.load(request)
+        try:
+            self._take(request, planned)
+        except KernelError:
+            if before is not None:  # a refusal leaves the model that was there
+                self._take(before.request, model.plan(before.request))
+            raise
+        loaded = self.loaded
+        value = {"info": loaded.info, "special": loaded.special, "start": loaded.start, "end": loaded.end}
+        self._reply(number, value)
+
+    def _take(self, request: LoadRequest, planned: model.Plan) -> None:
+        loaded = model.load(request, planned)
         self._loaded = loaded
         self._embedder = Embedder(loaded.engine, loaded.pooling) if request.embedding else None
         self.scheduler = Scheduler(loaded.engine, loaded.table, self._event)
-        value = {"info": loaded.info, "special": loaded.special, "start": loaded.start, "end": loaded.end}
-        self._reply(number, value)
 
     def after_step(self) -> None:
         """Probe the thread count again when decoding has become much slower than it was."""
@@ -162,8 +172,10 @@ class Operations:
         job.check(self.loaded.engine)
         self._running().submit(job)
 
-    def _op_stop(self, _number: int, _message: dict[str, Any], _payload: bytes) -> None:
-        """Heard by the reader thread already; as a message it only wakes the main thread."""
+    def _op_stop(self, _number: int, message: dict[str, Any], _payload: bytes) -> None:
+        """The reader thread has said so already, perhaps before the job itself was known."""
+        if self.scheduler is not None:
+            self.scheduler.stop(int(message["target"]))
 
     def _op_next_tokens(self, number: int, message: dict[str, Any], payload: bytes) -> None:
         tokens, top = unpack_tokens(payload), int(message["top"])

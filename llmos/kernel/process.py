@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,16 @@ from typing import Any
 
 from llmos.kernel.frames import BrokenPipe, pack, read_frame_async
 from llmos.kernel.library import ENVIRONMENT
-from llmos.kernel.protocol import KernelDied, KernelError, NotAvailable
+from llmos.kernel.protocol import (
+    Chunk,
+    Finished,
+    GenerateEvent,
+    KernelDied,
+    KernelError,
+    NotAvailable,
+    Prefilled,
+    TokenProbability,
+)
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -26,6 +36,31 @@ _LOG_LIMIT = 1 << 20
 def error_of(message: dict[str, Any]) -> KernelError:
     """The exception that an error message stands for."""
     return _KINDS.get(str(message.get("kind")), KernelError)(str(message.get("text", "The kernel failed.")))
+
+
+def event_of(kind: str, message: dict[str, Any]) -> GenerateEvent:
+    """The event that a message of a generation stands for."""
+    if kind == "chunk":
+        return Chunk(
+            text=message["x"],
+            tokens=tuple(message["t"]),
+            sample=message["s"],
+            logprobs=tuple(message.get("p", ())),
+            alternatives=tuple(tuple(TokenProbability(*one) for one in row) for row in message.get("a", ())),
+        )
+    if kind == "prefill":
+        return Prefilled(message["done"], message["total"], message["cached"])
+    return Finished(**{key: value for key, value in message.items() if key not in ("e", "id")})
+
+
+def death_words(status: int) -> str:
+    """An exit status in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
 
 
 class WorkerProcess:

@@ -35,6 +35,8 @@ def main() -> None:
                 answer = {"error": str(error)}
             except MemoryError:
                 answer = {"error": "The model's chat template takes too much memory."}
+            except Exception as error:  # foreign code can raise anything
+                answer = {"error": f"The model's chat template cannot render this chat ({error!r})."}
             write_frame(outgoing, answer)
     except (BrokenPipe, KeyboardInterrupt):
         sys.exit(0)

@@ -57,7 +57,10 @@ class Grammar:
     def __init__(self, engine: Engine, text: str) -> None:
         self._engine = engine
         self._c, _, _, vocab = engine.handles
-        self._handle = self._c.llama_sampler_init_grammar(vocab, text.encode(), b"root")
+        # An empty text would give a sampler that allows everything.
+        self._handle = (
+            self._c.llama_sampler_init_grammar(vocab, text.encode(), b"root") if text.strip() else None
+        )
         if not self._handle:
             raise KernelError("The grammar cannot be read: it has no rule named root or breaks GBNF's syntax.")
         self._one = np.zeros(1, _CANDIDATE)

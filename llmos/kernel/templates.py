@@ -132,6 +132,18 @@ def chat_values(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> dict[
     }
 
 
+def with_tool_instructions(values: dict[str, Any]) -> dict[str, Any]:
+    """Describe the tools in the system message, for templates that do not show them."""
+    lines = "\n".join(json.dumps(tool["function"], ensure_ascii=False) for tool in values["tools"])
+    text = TOOL_INSTRUCTIONS.format(tools=lines)
+    messages = [dict(one) for one in values["messages"]]
+    if messages and messages[0]["role"] == "system":
+        messages[0]["content"] = f"{messages[0]['content']}\n\n{text}"
+    else:
+        messages.insert(0, {"role": "system", "content": text})
+    return {**values, "messages": messages}
+
+
 def _json_like(value: Any) -> Any:
     return json.loads(json.dumps(value, default=dict))
 
