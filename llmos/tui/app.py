@@ -23,6 +23,7 @@ from llmos.types import UserError
 if TYPE_CHECKING:
     from llmos.tui.backend import Backend
     from llmos.tui.turns import TurnDrawer
+    from llmos.types import Approval, ApprovalAnswer
 
 #: Seconds within which a second Ctrl+C quits.
 QUIT_SECONDS = 3.0
@@ -95,7 +96,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         self.show_tabs()
         try:
             backend = await asyncio.to_thread(self._make_backend)
-            await backend.start(self._notify_from_backend)
+            await backend.start(self._notify_from_backend, self._ask)
         except UserError as error:
             self._backend_up.set()
             self.figures = StatusFigures(model="not started")
@@ -103,7 +104,7 @@ class LlmosApp(App[None], inherit_bindings=False):
             return
         self.backend = backend
         self._backend_up.set()
-        # panels later
+        self._add_panels()
         if unknown := unknown_ids(self.options.keys):
             self.tell(f"No action is called {unknown[0]!r} (settings, [keys]); see docs/keys.md.", "warning")
         screen = self.screen
@@ -140,6 +141,14 @@ class LlmosApp(App[None], inherit_bindings=False):
 
     def _notify_from_backend(self, text: str, level: str) -> None:
         self.call_next(self.tell, text, level)
+
+    async def _ask(self, approval: Approval) -> ApprovalAnswer:
+        """A question outside of a turn: on the chat screen, the prompt keeps its text."""
+        for screen in self.screen_stack:
+            if hasattr(screen, "ask"):
+                answer: ApprovalAnswer = await screen.ask(approval)
+                return answer
+        return "deny"
 
     def tell(self, text: str, level: str = "info", *, keep: bool = False) -> None:
         """One line for the user: in the status bar, and in the chat when it should stay."""

@@ -6,16 +6,19 @@ face never blocks on it: every call that may take time is a coroutine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from llmos.types import ApprovalAnswer, Event, Labels
+from llmos.types import Approval, ApprovalAnswer, Event
 
 if TYPE_CHECKING:
     from llmos.conversation.store import Store
-    from llmos.plugins.contributions import Command, Panel, Persona, Renderer, StatusItem
+    from llmos.plugins.contributions import CommandResult, Element, Parameter, Persona
     from llmos.tui.widgets.status_bar import StatusFigures
+    from llmos.types import ToolResult
+
+Ask = Callable[[Approval], Awaitable[ApprovalAnswer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,26 @@ class ModelChoice:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CommandOffer:
+    """A slash command of a plugin."""
+
+    name: str
+    help: str
+    parameters: Sequence[Parameter] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PanelOffer:
+    """A panel of a plugin: a tab or a part of the side panel; drawn anew every ``refresh`` seconds."""
+
+    plugin: str
+    id: str
+    title: str
+    place: Literal["tab", "side"] = "tab"
+    refresh: float = 2.0
+
+
 class Backend(Protocol):
     """Chats, turns, models and plugins."""
 
@@ -41,8 +64,12 @@ class Backend(Protocol):
         """The chats; call its methods through ``store.run``."""
         ...
 
-    async def start(self, notify: Callable[[str, str], None]) -> None:
-        """Open the store and the plugins; ``notify(text, level)`` takes notices from now on.
+    async def start(self, notify: Callable[[str, str], None], ask: Ask) -> None:
+        """Open the store and the plugins.
+
+        Args:
+            notify: takes (text, level) of notices from now on.
+            ask: asks the user outside of a turn.
 
         Raises:
             UserError: it cannot work at all.
@@ -92,42 +119,42 @@ class Backend(Protocol):
         """One line on what the loaded model is and is not; empty when nothing is known."""
         ...
 
-    def commands(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[CommandOffer]:
         """Slash commands of plugins."""
         ...
 
     async def run_command(
-        self, command: Command, arguments: Mapping[str, Any], chat_id: str, write: Callable[[str], None]
-    ) -> Any:
-        """Run a plugin's command; gives text or a ``CommandResult``."""
+        self, name: str, arguments: Mapping[str, Any], chat_id: str, write: Callable[[str], None]
+    ) -> CommandResult:
+        """Run a plugin's command; faults are the result's text."""
         ...
 
-    def panels(self) -> Sequence[tuple[str, Panel]]:
-        """Panels as (plugin, panel)."""
+    def panels(self) -> Sequence[PanelOffer]:
+        """Panels of plugins."""
         ...
 
-    async def panel_view(self, plugin: str, panel: Panel) -> Sequence[Any]:
-        """Elements of a panel, from the plugin's own thread under a deadline."""
+    async def panel_view(self, plugin: str, panel: str) -> Sequence[Element]:
+        """What a panel shows now; faults show as text."""
         ...
 
-    async def panel_act(self, plugin: str, panel: Panel, action: str, value: Any) -> str:
+    async def panel_act(self, plugin: str, panel: str, action: str, value: Any) -> str:
         """An action of the user in a panel; text is a notice."""
         ...
 
-    def status_items(self) -> Sequence[tuple[str, StatusItem]]:
-        """Items of plugins for the status bar."""
+    async def status_texts(self) -> Mapping[str, str]:
+        """Texts of plugins for the status bar."""
         ...
 
-    def renderers(self) -> Mapping[str, Renderer]:
-        """How results of tools are drawn, by tool."""
+    async def draw_result(self, tool: str, result: ToolResult) -> Sequence[Element]:
+        """How a plugin draws a result of a tool; empty without a renderer."""
         ...
 
-    def personas(self) -> Sequence[Persona]:
+    async def personas(self) -> Sequence[Persona]:
         """Experts of plugins."""
         ...
 
-    def window_labels(self, chat_id: str) -> Labels:
-        """Joined labels of a chat's window."""
+    async def left_chat(self, chat_id: str) -> None:
+        """Another chat is open now: this one's state may go to disk."""
         ...
 
     def clean(self, text: str) -> str:

@@ -23,7 +23,6 @@ def palette_picks(face: LlmosApp) -> list[Pick]:
         picks += [
             Pick(f"command:{command.name}", f"/{command.name}", face.clean(command.help))
             for command in face.backend.commands()
-            if "tui" in command.faces
         ]
     return picks
 

@@ -8,21 +8,21 @@ from dataclasses import replace
 from typing import Any
 
 from llmos.conversation.store import Store
-from llmos.plugins.contributions import Command, CommandContext, Panel, Persona, Renderer, StatusItem
-from llmos.tui.backend import ModelChoice
+from llmos.plugins.contributions import Command, CommandContext, CommandResult, Element, Panel, Persona
+from llmos.tui.backend import Ask, CommandOffer, ModelChoice, PanelOffer
 from llmos.tui.widgets.status_bar import StatusFigures
 from llmos.types import (
     SYSTEM_LABELS,
     ApprovalAnswer,
     ApprovalNeeded,
     Event,
-    Labels,
     Message,
     Notice,
     TextDelta,
     ThinkingDelta,
     ToolAsked,
     ToolDone,
+    ToolResult,
     TurnDone,
     TurnStarted,
     TurnStats,
@@ -72,8 +72,8 @@ class FakeBackend:
     def store(self) -> Store:
         return self._store
 
-    async def start(self, notify: Callable[[str, str], None]) -> None:
-        self.notify = notify
+    async def start(self, notify: Callable[[str, str], None], ask: Ask) -> None:
+        self.notify, self.ask = notify, ask
 
     async def load_model(self, name: str = "") -> str:
         await asyncio.sleep(self._load_seconds)
@@ -181,34 +181,40 @@ class FakeBackend:
     def about_model(self) -> str:
         return self._about if self._loaded else ""
 
-    def commands(self) -> Sequence[Command]:
-        return self._commands
+    def commands(self) -> Sequence[CommandOffer]:
+        return [CommandOffer(one.name, one.help, one.parameters) for one in self._commands]
 
     async def run_command(
-        self, command: Command, arguments: Mapping[str, Any], chat_id: str, write: Callable[[str], None]
-    ) -> Any:
-        return command.function(CommandContext("tui", chat_id, write), **arguments)
+        self, name: str, arguments: Mapping[str, Any], chat_id: str, write: Callable[[str], None]
+    ) -> CommandResult:
+        command = next(one for one in self._commands if one.name == name)
+        result = command.function(CommandContext("tui", chat_id, write), **arguments)
+        return result if isinstance(result, CommandResult) else CommandResult(str(result))
 
-    def panels(self) -> Sequence[tuple[str, Panel]]:
-        return self._panels
+    def panels(self) -> Sequence[PanelOffer]:
+        return [PanelOffer(name, one.id, one.title, one.place, one.refresh) for name, one in self._panels]
 
-    async def panel_view(self, plugin: str, panel: Panel) -> Sequence[Any]:
-        return panel.view()
+    def _panel(self, panel: str) -> Panel:
+        return next(one for _, one in self._panels if one.id == panel)
 
-    async def panel_act(self, plugin: str, panel: Panel, action: str, value: Any) -> str:
-        return (panel.act(action, value) if panel.act is not None else None) or ""
+    async def panel_view(self, plugin: str, panel: str) -> Sequence[Element]:
+        return self._panel(panel).view()
 
-    def status_items(self) -> Sequence[tuple[str, StatusItem]]:
-        return ()
+    async def panel_act(self, plugin: str, panel: str, action: str, value: Any) -> str:
+        act = self._panel(panel).act
+        return (act(action, value) if act is not None else None) or ""
 
-    def renderers(self) -> Mapping[str, Renderer]:
+    async def status_texts(self) -> Mapping[str, str]:
         return {}
 
-    def personas(self) -> Sequence[Persona]:
+    async def draw_result(self, tool: str, result: ToolResult) -> Sequence[Element]:
+        return ()
+
+    async def personas(self) -> Sequence[Persona]:
         return [Persona("tutor", "You teach.", description="Explains step by step")]
 
-    def window_labels(self, chat_id: str) -> Labels:
-        return SYSTEM_LABELS
+    async def left_chat(self, chat_id: str) -> None:
+        self.left = chat_id
 
     def clean(self, text: str) -> str:
         return text.replace("\x1b", "")

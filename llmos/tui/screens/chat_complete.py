@@ -15,7 +15,7 @@ from llmos.tui.widgets.prompt import Prompt
 from llmos.types import UserError
 
 if TYPE_CHECKING:
-    from llmos.plugins.contributions import Command
+    from llmos.tui.backend import CommandOffer
 
 
 class CompletionActions(ChatBase):
@@ -65,9 +65,9 @@ class CompletionActions(ChatBase):
         ]
         return [*own, *(Candidate(f"/{one.name}", self.face.clean(one.help)) for one in self._plugin_commands())]
 
-    def _plugin_commands(self) -> list[Command]:
+    def _plugin_commands(self) -> list[CommandOffer]:
         backend = self.face.backend
-        return [one for one in backend.commands() if "tui" in one.faces] if backend is not None else []
+        return list(backend.commands()) if backend is not None else []
 
     async def _mention_candidates(self, word: str) -> list[Candidate]:
         import asyncio
@@ -105,24 +105,23 @@ class CompletionActions(ChatBase):
         return True
 
     @work(group="command")
-    async def _run_plugin_command(self, command: Command, rest: str) -> None:
+    async def _run_plugin_command(self, command: CommandOffer, rest: str) -> None:
         """Run a command of a plugin; its text comes into the transcript."""
         backend = await self.face.ready()
         written: list[str] = []
         try:
             arguments = parse_arguments(command, rest)
             self.face.tell(f"/{command.name} …")
-            result = await backend.run_command(command, arguments, self.chat_id, written.append)
+            result = await backend.run_command(command.name, arguments, self.chat_id, written.append)
         except UserError as error:
             await self.add_notice(self.face.clean(str(error)), "error")
             return
-        text = result if isinstance(result, str) else getattr(result, "text", "") or ""
-        whole = self.face.clean("\n".join([*written, text]).strip())
+        whole = self.face.clean("\n".join([*written, result.text]).strip())
         if whole:
             self.remove_welcome()
             await self.add_text(whole)
-        if prompt := getattr(result, "prompt", ""):
-            self.send(prompt)
+        if result.prompt:
+            self.send(result.prompt)
 
     async def slash_help(self, rest: str) -> None:
         """``/help QUESTION``."""
@@ -197,7 +196,7 @@ class CompletionActions(ChatBase):
         await self.face.action_quit()
 
 
-def parse_arguments(command: Command, rest: str) -> dict[str, Any]:
+def parse_arguments(command: CommandOffer, rest: str) -> dict[str, Any]:
     """Arguments of a plugin's command from what was typed after its name.
 
     Raises:
@@ -240,7 +239,7 @@ def parse_arguments(command: Command, rest: str) -> dict[str, Any]:
     return values
 
 
-def _converted(command: Command, name: str, kind: str, word: str) -> Any:
+def _converted(command: CommandOffer, name: str, kind: str, word: str) -> Any:
     try:
         return int(word) if kind == "int" else float(word) if kind == "float" else word
     except ValueError as error:

@@ -105,11 +105,8 @@ class ExtraActions(ChatBase):
 
     def toggle_side_panel(self) -> None:
         """Show or hide the side panel; it is built when it is first shown."""
-        panels = [
-            (plugin, panel)
-            for plugin, panel in (self.face.backend.panels() if self.face.backend is not None else ())
-            if panel.place == "side"
-        ]
+        offers = self.face.backend.panels() if self.face.backend is not None else ()
+        panels = [offer for offer in offers if offer.place == "side"]
         if not panels:
             self.face.tell("No plugin brings a side panel.")
             return
@@ -186,7 +183,7 @@ class ExtraActions(ChatBase):
         """Choose an expert for this chat."""
         backend = await self.face.ready()
         clean = self.face.clean
-        personas = backend.personas()
+        personas = await backend.personas()
         if not personas:
             self.face.tell("No plugin brings experts.")
             return

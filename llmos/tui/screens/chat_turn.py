@@ -11,6 +11,8 @@ from llmos.tui.turns import TurnDrawer
 from llmos.tui.widgets.prompt import Prompt
 from llmos.tui.widgets.tool_block import ApprovalBlock
 from llmos.types import (
+    Approval,
+    ApprovalAnswer,
     ApprovalNeeded,
     Event,
     Notice,
@@ -29,6 +31,10 @@ TITLE_LETTERS = 60
 
 class TurnActions(ChatBase):
     """Turns of the open chat."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outside: dict[str, asyncio.Future[ApprovalAnswer]] = {}
 
     async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         """Send, or run a slash command."""
@@ -108,6 +114,8 @@ class TurnActions(ChatBase):
             await self.reload_ids()
             await self.show_branches()
         await self.face.refresh_status()
+        # A better title may come from a job in the background.
+        self.set_timer(3.0, self.refresh_list)
 
     def _on_turn_event(self, drawer: TurnDrawer, event: Event) -> None:
         here = drawer.chat_id == self.chat_id
@@ -135,10 +143,36 @@ class TurnActions(ChatBase):
     async def on_approval_block_answered(self, event: ApprovalBlock.Answered) -> None:
         """The user decided."""
         event.stop()
-        backend = await self.face.ready()
-        await backend.answer_approval(event.block.approval.id, event.answer)
-        self.set_hint("Esc stop")
+        future = self._outside.pop(event.block.approval.id, None)
+        if future is not None:
+            future.set_result(event.answer)
+        else:
+            backend = await self.face.ready()
+            await backend.answer_approval(event.block.approval.id, event.answer)
+        self.set_hint("Esc stop" if self.turn is not None else "")
         self.prompt.focus()
+
+    async def ask(self, approval: Approval) -> ApprovalAnswer:
+        """A question outside of a turn."""
+        block = ApprovalBlock(approval)
+        future: asyncio.Future[ApprovalAnswer] = asyncio.get_running_loop().create_future()
+        self._outside[approval.id] = future
+        await self.transcript.add(block)
+        if not self.prompt.text:
+            block.focus()
+        self.set_hint("A question waits: Ctrl+Up, then y or n")
+        try:
+            return await future
+        finally:
+            self._outside.pop(approval.id, None)
+            if block.answer is None:
+                block.settle("deny")
+
+    def deny_outside(self) -> None:
+        """The chat is left: questions outside of a turn are refused."""
+        for future in self._outside.values():
+            if not future.done():
+                future.set_result("deny")
 
     async def stop_turn(self) -> bool:
         """Stop the open chat's answer; True when there was one."""
