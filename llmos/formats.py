@@ -49,13 +49,13 @@ BUNDLED_TOOLS: dict[str, tuple[str, ...]] = {
 
 #: Jinja template of the bundled model, stored in its GGUF as ``tokenizer.chat_template``.
 #: Tools are one line of signatures: a small model's window has no room for JSON schemas.
+#: Line breaks behind a block tag are written out, since renderers with ``trim_blocks`` drop them.
 CHAT_TEMPLATE = """\
 {%- for message in messages -%}
 {%- if message.role == 'system' -%}
 <|im_start|>system
 {{ message.content }}
-{%- if tools and loop.first %}
-Tools:{% for tool in tools %} {{ tool.function.name }}({{ tool.function.parameters.properties | join(', ') }}){% endfor %}
+{%- if tools and loop.first %}{{ '\\n' }}Tools:{% for tool in tools %} {{ tool.function.name }}({{ tool.function.parameters.properties | join(', ') }}){% endfor %}
 {%- endif -%}
 <|im_end|>
 {% elif message.role == 'tool' -%}
@@ -72,8 +72,7 @@ Tools:{% for tool in tools %} {{ tool.function.name }}({{ tool.function.paramete
 {% endif -%}
 {{ message.content or '' }}
 {%- for call in message.tool_calls or [] %}
-{%- if message.content or not loop.first %}
-{% endif -%}
+{%- if message.content or not loop.first %}{{ '\\n' }}{% endif -%}
 <tool_call>{"name": {{ call.function.name | tojson }}, "arguments": {{ call.function.arguments | tojson }}}</tool_call>
 {%- endfor -%}
 <|im_end|>
