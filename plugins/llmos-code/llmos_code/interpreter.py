@@ -55,6 +55,7 @@ def environment(home: str) -> dict[str, str]:
         "PATH": "/nonexistent",
         "MPLBACKEND": "Agg",
         "MPLCONFIGDIR": home,
+        "MALLOC_ARENA_MAX": "2",  # else each thread reserves 128 MB of address space
         "OPENBLAS_NUM_THREADS": "1",  # each thread reserves address space
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
