@@ -8,81 +8,24 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from llmos.folders import Folders, folders
 from llmos.types import UserError
 
-
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """Where the program keeps its files."""
-
-    config: Path
-    data: Path
-    cache: Path
-    log: Path
-
-    @property
-    def settings_file(self) -> Path:
-        """The user's ``settings.toml``."""
-        return self.config / "settings.toml"
-
-    @property
-    def store_file(self) -> Path:
-        """SQLite database of the chats."""
-        return self.data / "chats.db"
-
-    @property
-    def log_file(self) -> Path:
-        """Details of errors go here."""
-        return self.log / "llmos.log"
-
-    @property
-    def plugins(self) -> Path:
-        """Single-file plugins of the user."""
-        return self.config / "plugins"
-
-    @property
-    def swap(self) -> Path:
-        """KV states of conversations that were left."""
-        return self.cache / "kv"
-
-    def make(self) -> Folders:
-        """Create every folder; returns itself.
-
-        Raises:
-            UserError: a folder cannot be created.
-        """
-        for folder in (self.config, self.data, self.cache, self.log):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(
-                    f"The folder {folder} cannot be created ({error.strerror}); "
-                    "set LLMOS_HOME to a folder that can be written."
-                ) from error
-        return self
-
-
-def folders() -> Folders:
-    """The folders of this user, following ``LLMOS_HOME`` and the platform's habits."""
-    home = os.environ.get("LLMOS_HOME")
-    if home:
-        root = Path(home).expanduser()
-        return Folders(root / "config", root / "data", root / "cache", root / "log")
-    from platformdirs import PlatformDirs
-
-    dirs = PlatformDirs("llmos", appauthor=False)
-    return Folders(
-        Path(dirs.user_config_dir),
-        Path(dirs.user_data_dir),
-        Path(dirs.user_cache_dir),
-        Path(dirs.user_log_dir),
-    )
+__all__ = [
+    "ChatSettings",
+    "FaceSettings",
+    "Folders",
+    "ModelSettings",
+    "PluginSettings",
+    "Settings",
+    "folders",
+    "load_settings",
+]
 
 
 class ModelSettings(BaseModel):
@@ -121,7 +64,7 @@ class ChatSettings(BaseModel):
 class FaceSettings(BaseModel):
     """The terminal face."""
 
-    theme: str = Field("textual-dark", description="Name of the colour theme.")
+    theme: str = Field("llmos-dark", description="Name of the colour theme.")
     vi_keys: bool = Field(False, description="Vi keys in the prompt.")
     slow: bool = Field(False, description="Fewer repaints, for slow connections.")
 

@@ -27,7 +27,8 @@ class Generator:
     Yields ``PrefillProgress``, ``TextDelta`` and ``ThinkingDelta``, at the end ``TurnDone`` with
     the answer (not stored) and its figures. Options of a request that it knows: ``samples`` (one
     ``TurnDone`` a sample, the first one streams), ``stop`` (texts that end the answer),
-    ``prefix`` (how the answer begins, written for the model), ``priority``, ``logprobs``, ``no_tool_calls`` (tools stay in the prompt but cannot be called).
+    ``prefix`` (how the answer begins, written for the model), ``priority``, ``logprobs``,
+    ``no_tool_calls`` (tools stay in the prompt but cannot be called).
 
     Args:
         kernel: where to generate.

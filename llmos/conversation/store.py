@@ -284,6 +284,12 @@ class Store(SearchMixin):
         )
         return self._messages(rows[::-1])
 
+    def all_messages(self, chat_id: str) -> list[Message]:
+        """Every message of a chat on all branches, in the order in which they were written."""
+        return self._messages(
+            self.database.execute("SELECT * FROM messages WHERE chat_id = ? ORDER BY seq", (chat_id,))
+        )
+
     def count_branch(self, leaf: str | None) -> int:
         """Length of a branch."""
         if leaf is None:

@@ -1,0 +1,141 @@
+"""A session for commands: settings with the command's own values laid over, notices on stderr."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmos.types import Notice, ToolCall, UserError
+
+if TYPE_CHECKING:
+    from llmos.conversation.session import Session
+    from llmos.types import Approval, ApprovalAnswer
+
+
+@asynccontextmanager
+async def cli_session(
+    *, quiet: bool = False, preapproved: Sequence[str] = (), can_ask: bool | None = None, **chat: Any
+) -> AsyncIterator[Session]:
+    """Open the program for one command.
+
+    Args:
+        quiet: keep notices to the log.
+        preapproved: exact calls as JSON, approved beforehand.
+        can_ask: whether approvals can be asked on the terminal; None looks.
+        chat: chat settings laid over the user's; None leaves one as it is.
+    """
+    from llmos.cli.output import log_to_file
+    from llmos.conversation.session import open_session, with_settings
+    from llmos.settings import load_settings
+
+    log_to_file()
+    settings = with_settings(load_settings(), **chat)
+    calls = frozenset(exact_call(text) for text in preapproved)
+    async with open_session(settings, face="cli", safe_mode=bool(os.environ.get("LLMOS_SAFE_MODE"))) as session:
+        session.preapproved = calls
+        session.face_can_ask = terminal_can_ask() if can_ask is None else can_ask
+        if session.face_can_ask:
+            session.approver = ask_approval
+        if not quiet:
+            session.on_notice(print_notice)
+        yield session
+
+
+def print_notice(notice: Notice) -> None:
+    """A line on stderr."""
+    from llmos.cli.output import warn
+
+    warn(notice.text)
+
+
+def terminal_can_ask() -> bool:
+    """True when there is a person at a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def exact_call(text: str) -> str:
+    """A call given as JSON, in the form in which the guard compares calls.
+
+    Raises:
+        UserError: it is not ``{"name": …, "arguments": {…}}``.
+    """
+    from llmos.guard.calls import canonical
+
+    try:
+        value = json.loads(text)
+        call = ToolCall(value["name"], value["arguments"])
+        if not isinstance(call.name, str) or not isinstance(call.arguments, dict):
+            raise TypeError("wrong types")
+        return canonical(call)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            'A call to allow is written as JSON: {"name": "TOOL", "arguments": {…}}; '
+            f"this is none: {text[:80]}"
+        ) from error
+
+
+async def ask_approval(approval: Approval) -> ApprovalAnswer:
+    """Ask on the terminal about the exact bytes; anything but a clear yes refuses."""
+    lines = [
+        "",
+        f"{approval.call.name} asks for your approval ({approval.effect.value}).",
+        f"Why you are asked: {approval.reason}",
+        "This exact call:",
+        *(f"  {line}" for line in approval.exact.splitlines()),
+    ]
+    if approval.diff:
+        lines += ["What it changes:", *(f"  {line}" for line in approval.diff.splitlines())]
+    words = {"once": "[y] once", "chat": "[c] for this chat", "always": "[a] always for this exact call"}
+    choices = ", ".join(words[scope] for scope in approval.scopes)
+    click.echo("\n".join(lines), err=True)
+    answer = await asyncio.to_thread(_read_answer, f"Run it? {choices}, [n] no: ")
+    scopes: dict[str, ApprovalAnswer] = {"y": "once", "c": "chat", "a": "always"}
+    chosen = scopes.get(answer.strip().lower()[:1], "deny")
+    return chosen if chosen in approval.scopes else "deny"
+
+
+def _read_answer(question: str) -> str:
+    click.echo(question, nl=False, err=True)
+    return sys.stdin.readline()
+
+
+class Ended(Exception):
+    """The program was told to end by a signal."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(signal.Signals(number).name)
+
+
+def on_signals(stop: Callable[[], None]) -> Callable[[], int]:
+    """Have the signals that end a program stop the answer first, so that it is kept.
+
+    Args:
+        stop: called on the loop at the first of SIGINT, SIGTERM and SIGHUP.
+
+    Returns:
+        A function that says which signal came, 0 for none.
+    """
+    came = [0]
+    loop = asyncio.get_running_loop()
+
+    def handle(number: int) -> None:
+        if came[0]:  # the second one means it
+            os._exit(128 + number)
+        came[0] = number
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        try:
+            loop.add_signal_handler(number, handle, number)
+        except (NotImplementedError, RuntimeError, ValueError):
+            continue
+    return lambda: came[0]

@@ -1,0 +1,52 @@
+"""Starts the terminal face: the first paint comes before anything heavy is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmos.tui.backend import Backend
+
+
+def run_tui(*, model: str = "", chat: str = "", go_on: bool = False, slow: bool = False) -> None:
+    """Open the chat in the terminal and stay until the user leaves.
+
+    Args:
+        model: name or path; empty for the user's own choice.
+        chat: id or title of the chat to open.
+        go_on: open the chat used last.
+        slow: fewer repaints.
+    """
+    from llmos.folders import folders
+    from llmos.tui.app import LlmosApp
+    from llmos.tui.options import read_options
+
+    where = folders()
+    chat_id = _chat_id(chat, go_on) if chat or go_on else ""
+    app = LlmosApp(_backend, read_options(where.settings_file, slow=slow), chat=chat_id, model=model)
+    app.run()
+    if app.return_code:
+        sys.exit(app.return_code)
+
+
+def _backend() -> Backend:
+    """The program behind the face; called on a thread once the first frame is on the screen."""
+    from llmos.cli.output import log_to_file
+    from llmos.tui.real_backend import RealBackend
+
+    log_to_file()
+    made: Backend = RealBackend(safe_mode=bool(os.environ.get("LLMOS_SAFE_MODE")))
+    return made
+
+
+def _chat_id(chat: str, go_on: bool) -> str:
+    """Id of the chat that the command line asks for; empty when there is none to go on with."""
+    from llmos.cli.chats import open_store
+
+    with open_store() as store:
+        if chat:
+            return store.find_chat(chat).id
+        latest = store.latest_chat() if go_on else None
+        return latest.id if latest else ""
