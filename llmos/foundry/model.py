@@ -40,6 +40,27 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention of (batch, heads, time, head_size).
+
+    On a CPU, plain products in bfloat16 are about 1.5 times as fast up to some 1,000 positions as
+    PyTorch's fused kernel, whose backward pass is slow there; longer sequences would need too much
+    memory for their scores. On CUDA the fused kernel is the fast one.
+    """
+    time = q.shape[2]
+    half = torch.is_autocast_enabled(q.device.type)
+    if half:
+        q, k, v = q.bfloat16(), k.bfloat16(), v.bfloat16()
+    if not half or q.device.type != "cpu" or time > 1024:
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    future = torch.full((time, time), -1e9, dtype=scores.dtype).triu(1)
+    # The function behind torch.softmax, which autocast would carry out in float32.
+    weights = torch.ops.aten._softmax(scores + future, -1, False)
+    out: Tensor = weights @ v
+    return out
+
+
 class Attention(nn.Module):
     """Causal self-attention with grouped key and value heads."""
 
@@ -61,7 +82,7 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         share = self.heads // self.kv_heads
         k, v = k.repeat_interleave(share, dim=1), v.repeat_interleave(share, dim=1)
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed = attend(q, k, v)
         out: Tensor = self.o(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
 

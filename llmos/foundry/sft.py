@@ -1,0 +1,221 @@
+"""Stage 4, supervised fine-tuning: generated conversations, loss on the assistant's tokens only."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmos.foundry.render import Renderer, conversation_pieces
+from llmos.foundry.tasks.mix import conversation
+from llmos.foundry.tokenizer import Tokenizer
+from llmos.foundry.trainer import (
+    Clock,
+    Energy,
+    Gradients,
+    Log,
+    LossPart,
+    Report,
+    Schedule,
+    hardware,
+    load_model,
+    load_state,
+    pick_device,
+    progress,
+    save_state,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SftOptions:
+    """Settings of a run.
+
+    Attributes:
+        tokens: how many to train on, prompts included.
+        part_tokens: tokens of one part of a batch (one piece of work for a thread), padding included.
+        parts: parts of one update.
+        rate: peak rate of Muon; AdamW's is a fifth of it.
+        seconds: end by this time even if tokens are left, or None.
+        seed: of the conversations.
+        workers: threads on a CPU.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        halfway: share of the run at which a copy of the weights is kept.
+        context: conversations longer than this are left out.
+    """
+
+    tokens: int = 10_000_000
+    part_tokens: int = 1536
+    parts: int = 4
+    rate: float = 0.015
+    seconds: float | None = None
+    seed: int = 2
+    workers: int = 2
+    device: str = "auto"
+    halfway: float = 0.5
+    context: int = 2048
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some conversations of like length, padded on the right.
+
+    Attributes:
+        ids: inputs (rows, time).
+        targets: what follows each input, -100 where nothing is learned.
+        learned: number of positions with a target.
+    """
+
+    ids: Tensor
+    targets: Tensor
+    learned: int
+
+
+def build_part(rows: list[tuple[list[int], list[bool]]]) -> Part:
+    """Pad conversations into one part; the mask decides which tokens are targets."""
+    import torch
+
+    longest = max(len(ids) for ids, _ in rows) - 1
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    targets = torch.full((len(rows), longest), -100, dtype=torch.long)
+    for row, (tokens, mask) in enumerate(rows):
+        count = len(tokens) - 1
+        sequence = torch.tensor(tokens)
+        ids[row, :count] = sequence[:-1]
+        wanted = torch.tensor(mask[1:])
+        targets[row, :count] = torch.where(wanted, sequence[1:], -100)
+    return Part(ids, targets, int((targets >= 0).sum()))
+
+
+def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple[int, Part]]:
+    """Parts without end, with the number of the pool that each comes from.
+
+    A pool of conversations is sorted by length and cut, so that little is padding; then its parts
+    are shuffled. A pool depends on the seed and its number alone: a run resumes at any pool.
+    """
+    pool = start
+    while True:
+        rng = random.Random(f"sft-{options.seed}-{pool}")
+        rows = [renderer.ids(conversation_pieces(conversation(rng))) for _ in range(400)]
+        rows = sorted((r for r in rows if len(r[0]) <= options.context), key=lambda r: len(r[0]))
+        groups: list[list[tuple[list[int], list[bool]]]] = [[]]
+        for row in rows:
+            if groups[-1] and (len(groups[-1]) + 1) * len(row[0]) > options.part_tokens:
+                groups.append([])
+            groups[-1].append(row)
+        rng.shuffle(groups)
+        for group in groups:
+            yield pool, build_part(group)
+        pool += 1
+
+
+def loss_of(part: Part, total: int, device: str) -> LossPart:
+    """The part's share of the batch's mean loss."""
+    ids, targets = part.ids.to(device), part.targets.to(device)
+    return lambda model: model.loss(ids, targets) * (part.learned / total)
+
+
+def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path:
+    """Train on generated conversations, or go on with a run that was interrupted.
+
+    Args:
+        folder: of the build; ``pretrain/final.pt`` is read, ``sft/`` is written.
+        options: see there.
+        report: gets a line now and then.
+
+    Returns:
+        The file with the final weights.
+    """
+    from llmos.foundry.optim import Optimiser
+
+    out = folder / "sft"
+    final, resumable = out / "final.pt", out / "state.pt"
+    if final.exists():
+        return final
+    tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    renderer = Renderer(tokenizer)
+    device = pick_device(options.device)
+    model = load_model(folder / "pretrain" / "final.pt").to(device)
+    optimiser = Optimiser(model, muon_rate=options.rate, adam_rate=options.rate / 5)
+    gradients = Gradients(model, options.workers if device == "cpu" else 1, device)
+    log = Log(out / "log.jsonl")
+    step = done = learned = pool = 0
+    spent, half_kept = 0.0, False
+    if resumable.exists():
+        state = load_state(resumable)
+        model.load_state_dict(state["weights"])
+        optimiser.load_state_dict(state["optimiser"])
+        facts = state["facts"]
+        step, done, learned, pool = (facts[k] for k in ("step", "done", "learned", "pool"))
+        spent, half_kept = facts["seconds"], facts["half_kept"]
+        log.cut_after(step)
+        report(f"going on at step {step}, {done} tokens")
+        pool += 1
+    stream = parts(renderer, options, pool)
+    schedule, clock, energy = Schedule(warmup=20, decay=0.6), Clock(spent), Energy()
+    last, last_done = time.monotonic(), done
+    flops = 0.0
+    while True:
+        over = progress(done, options.tokens, clock.seconds(), options.seconds)
+        if over >= 1.0 and step > 0:
+            break
+        batch: list[Part] = []
+        for _ in range(options.parts):
+            pool, part = next(stream)
+            batch.append(part)
+        total = sum(p.learned for p in batch)
+        loss = sum(gradients.run([loss_of(p, total, device) for p in batch]))
+        share = schedule.share(step, over)
+        norm = optimiser.step(share)
+        step, learned = step + 1, learned + total
+        for part in batch:
+            done += part.ids.numel()
+            flops += part.ids.numel() * model.config.flops_per_token(part.ids.shape[1])
+        if step <= 5 or step % 10 == 0:
+            now = time.monotonic()
+            speed = (done - last_done) / max(1e-9, now - last)
+            last, last_done = now, done
+            log.write(step=step, tokens=done, loss=loss, rate=share * options.rate, gradient=norm,
+                      tokens_per_second=speed, seconds=clock.seconds())  # fmt: skip
+            if step % 50 == 0:
+                report(f"step {step} tokens {done} loss {loss:.3f} {speed:.0f} tokens/s")
+        if not half_kept and over >= options.halfway:
+            half_kept = True
+            save_state(out / "half.pt", model, None, step=step, tokens=done)
+        if step % 100 == 0:
+            save_state(resumable, model, optimiser, step=step, done=done, learned=learned, pool=pool,
+                       seconds=clock.seconds(), half_kept=half_kept)  # fmt: skip
+    save_state(final, model, None, step=step, tokens=done, seed=options.seed)
+    facts = {
+        "steps": step,
+        "tokens": done,
+        "learned_tokens": learned,
+        "seconds": clock.seconds(),
+        "flops": flops,
+        "energy_joules": energy.joules(),
+        "hardware": hardware(options.workers),
+        "options": vars(options),
+    }
+    (out / "facts.json").write_text(json.dumps(facts, indent=1))
+    resumable.unlink(missing_ok=True)
+    return final
+
+
+def examples(tokenizer: Tokenizer, seed: int, count: int) -> list[dict[str, Any]]:
+    """Some conversations as tokens with their masks, for the record."""
+    renderer, rng = Renderer(tokenizer), random.Random(f"examples-{seed}")
+    found = []
+    while len(found) < count:
+        made = conversation(rng)
+        ids, mask = renderer.ids(conversation_pieces(made))
+        if len(ids) <= 220:
+            found.append(
+                {"kind": made.kind, "tokens": [tokenizer.decode([i]) for i in ids], "learned": [int(m) for m in mask]}
+            )
+    return found

@@ -1,0 +1,82 @@
+"""Which conversations training sees, and how often; several tasks are joined into longer ones."""
+
+from __future__ import annotations
+
+import random
+
+from llmos.formats import DEFAULT_SYSTEM_PROMPT
+from llmos.foundry.tasks import arithmetic, help, memory, pages, refuse, smalltalk, tools
+from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Generator, Split, offered
+
+#: Tasks when no tool is on offer, with their weights.
+PLAIN: tuple[tuple[Generator, float], ...] = (
+    (help.ask_help, 22),
+    (smalltalk.small_talk, 5),
+    (pages.answer_from_pages, 34),
+    (pages.absent_from_pages, 8),
+    (refuse.not_known, 4),
+    (refuse.refuse_harm, 2),
+    (arithmetic.sum_by_steps, 15),
+    (arithmetic.small_sum, 3),
+    (arithmetic.drill, 2),
+    (arithmetic.word_problem, 5),
+    (arithmetic.direct, 2),
+    (memory.told_and_asked, 5),
+    (tools.without_tool, 2),
+)
+#: Tasks when tools are on offer.
+WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
+    (tools.use_tool, 60),
+    (help.ask_help, 12),
+    (smalltalk.small_talk, 4),
+    (pages.answer_from_pages, 9),
+    (pages.absent_from_pages, 3),
+    (refuse.not_known, 4),
+    (refuse.refuse_harm, 2),
+    (arithmetic.small_sum, 2),
+    (arithmetic.word_problem, 2),
+    (memory.told_and_asked, 4),
+)
+#: Share of conversations with tools on offer, and share that joins several tasks.
+TOOL_SHARE = 0.36
+JOINED_SHARE = 0.25
+_SYSTEMS = (
+    "You are a helpful assistant.",
+    "You are LLMOS.",
+    "Answer briefly.",
+    "",
+    "You are LLMOS, a small language model that runs in a terminal. Answer in plain words.",
+)
+
+
+def _draw(rng: random.Random, tasks: tuple[tuple[Generator, float], ...]) -> Generator:
+    return rng.choices([t for t, _ in tasks], [w for _, w in tasks])[0]
+
+
+def conversation(rng: random.Random, split: Split = Split.TRAIN) -> Conversation:
+    """One conversation of the mix."""
+    with_tools = rng.random() < TOOL_SHARE
+    tasks = WITH_TOOLS if with_tools else PLAIN
+    made = _draw(rng, tasks)(rng, split)
+    if with_tools and (not made.tools or made.kind != "tool"):
+        made.tools = offered(rng)
+    if rng.random() < JOINED_SHARE:
+        made = _joined(rng, made, tasks, split)
+    # The program sends its own system prompt; a system turn is needed where tools are listed.
+    if rng.random() < 0.12:
+        made.system = rng.choice(_SYSTEMS)
+        if made.tools and not made.system:
+            made.system = DEFAULT_SYSTEM_PROMPT
+    return made
+
+
+def _joined(
+    rng: random.Random, first: Conversation, tasks: tuple[tuple[Generator, float], ...], split: Split
+) -> Conversation:
+    """Several tasks in one conversation, with the same tools on offer throughout."""
+    turns = list(first.turns)
+    on_offer = set(ALL_TOOLS if first.tools else ())
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        turns += _draw(rng, tasks)(rng, split).turns
+    tools_now = first.tools if not on_offer else list(ALL_TOOLS)
+    return Conversation(turns, tools_now, first.system, "joined")

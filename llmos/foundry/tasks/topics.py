@@ -1,0 +1,84 @@
+"""Made-up things to search for, addresses to open and facts to keep."""
+
+from __future__ import annotations
+
+import random
+
+from llmos.foundry.tasks.base import Split, held_out, made_up
+
+_NOUNS = (
+    "meeting invoice recipe garden budget contract holiday report project engine bicycle heating insurance tax passport "
+    "school library printer router kitchen window roof dentist doctor bread cake soup tomato potato rose apple river "
+    "mountain bridge station train bus ticket flight hotel museum castle church market bank loan rent salary letter "
+    "email password server database backup network keyboard battery camera guitar piano violin song film book chapter "
+    "poem story lecture exam course lesson homework thesis experiment microscope telescope planet star comet moon sun "
+    "weather storm rain snow wind forest desert island beach lake ocean whale dolphin horse dog cat bird bee spider "
+    "football tennis chess marathon swimming yoga medicine vitamin coffee tea wine cheese chocolate sugar salt pepper"
+).split()  # fmt: skip
+_ADJECTIVES = "new old last next big small green red winter summer spring annual monthly cheap best first family local".split()
+_SITES = ("example.org", "example.com", "example.net", "test.example", "wiki.example", "news.example")
+_RELATIVES = ("sister", "brother", "mother", "father", "dog", "cat", "boss", "teacher", "friend", "doctor", "neighbour")
+_PERSONAL = ("name", "birthday", "favourite colour", "favourite food", "car", "home town", "job", "shoe size", "room number")
+
+
+def topic(rng: random.Random, split: Split) -> str:
+    """A few words that somebody may look for."""
+    while True:
+        roll = rng.random()
+        noun = rng.choice(_NOUNS)
+        if roll < 0.25:
+            words = f"{rng.choice(_ADJECTIVES)} {noun}"
+        elif roll < 0.45:
+            words = f"{noun} {rng.choice(_NOUNS)}"
+        elif roll < 0.65:
+            words = f"{noun} {made_up(rng, 'place', split)}"
+        elif roll < 0.8:
+            words = made_up(rng, rng.choice(("person", "thing", "place")), split)
+        elif roll < 0.9:
+            words = f"{made_up(rng, 'person', split)} {noun}"
+        else:
+            words = f"{noun} {rng.choice(_NOUNS)} {rng.randrange(1990, 2026)}"
+        if held_out(words) == (split is not Split.TRAIN):
+            return words
+
+
+def address(rng: random.Random, split: Split) -> str:
+    """A web address on a name reserved for examples."""
+    while True:
+        host = rng.choice(_SITES)
+        if rng.random() < 0.5:
+            host = f"{rng.choice(_NOUNS)}.{host}"
+        path = "/".join(rng.choice(_NOUNS) for _ in range(rng.randrange(0, 3)))
+        url = f"http{'s' if rng.random() < 0.85 else ''}://{host}/{path}"
+        if path and rng.random() < 0.3:
+            url += rng.choice((".html", "?id=" + str(rng.randrange(1, 999)), "/" + str(rng.randrange(1, 99))))
+        if held_out(url) == (split is not Split.TRAIN):
+            return url
+
+
+def personal_fact(rng: random.Random, split: Split) -> tuple[str, str, str]:
+    """Something a person says about their own life.
+
+    Returns:
+        What it is about ("name"), the value, and which kind of sentence fits (see ``memory``):
+        ``relative`` or ``own``.
+    """
+    if rng.random() < 0.5:
+        return rng.choice(_RELATIVES), made_up(rng, "person", split), "relative"
+    about = rng.choice(_PERSONAL)
+    if about == "name":
+        return about, made_up(rng, "person", split), "own"
+    if about in ("home town",):
+        return about, made_up(rng, "place", split), "own"
+    if about in ("shoe size", "room number"):
+        return about, str(rng.randrange(20, 400)), "own"
+    if about == "birthday":
+        months = ("January", "March", "April", "May", "June", "July", "August", "October", "December")
+        return about, f"{rng.choice(months)} {rng.randrange(1, 29)}", "own"
+    choices = {
+        "favourite colour": ("red", "blue", "green", "yellow", "purple", "orange", "white", "black"),
+        "favourite food": ("rice", "soup", "bread", "cheese", "fish", "apples", "honey"),
+        "car": ("red", "blue", "old", "new", "small", "fast"),
+        "job": ("baker", "nurse", "teacher", "driver", "painter", "farmer"),
+    }[about]
+    return about, rng.choice(choices), "own"
