@@ -1,0 +1,252 @@
+"""What a stage is: sentences, controls, figures with their marks, a view as data."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from llmos.kernel.protocol import Kernel, NotAvailable
+from llmos.plugins.contributions import Element
+from llmos.types import Message, SamplingSettings, UserError
+
+if TYPE_CHECKING:
+    from llmos.stages.record import BuildRecord
+
+Mark = Literal["live", "recorded", "cited"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageFigure:
+    """One number or short text of a panel.
+
+    Attributes:
+        name: what it is.
+        value: number or text.
+        mark: live, recorded or cited.
+        source: for recorded the file of the record, for cited the source and its date, for live
+            the model that computed it.
+        caveat: what to keep in mind, for disputed figures.
+    """
+
+    name: str
+    value: float | int | str
+    mark: Mark
+    source: str
+    unit: str = ""
+    caveat: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "mark": self.mark,
+            "source": self.source,
+            "caveat": self.caveat,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a panel's picture with its mark."""
+
+    element: Element
+    mark: Mark
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Something to do on a panel.
+
+    Attributes:
+        id: name of the value in the panel's state.
+        kind: a text line, a slider, a choice, or a button.
+        label: what it says.
+        value: value at first.
+        low, high, step: of a slider.
+        choices: of a choice.
+        key: key that reaches it.
+    """
+
+    id: str
+    kind: Literal["text", "slider", "choice", "button"]
+    label: str
+    value: Any = ""
+    low: float = 0.0
+    high: float = 1.0
+    step: float = 0.1
+    choices: tuple[str, ...] = ()
+    key: str = ""
+
+
+State = dict[str, Any]
+
+
+@dataclass(slots=True)
+class StageContext:
+    """What a stage works with.
+
+    Attributes:
+        kernel: the loaded model.
+        record: build record of the bundled model; None where it is not installed.
+        open_kernel: gives a kernel with another model file loaded (a checkpoint, the base model);
+            kept for later calls.
+        progress: (done, total, text) of a longer experiment.
+        cancelled: True when the user stopped it.
+    """
+
+    kernel: Kernel
+    record: BuildRecord | None = None
+    open_kernel: Callable[[Path], Awaitable[Kernel]] | None = None
+    progress: Callable[[float, float, str], None] = lambda done, total, text: None
+    cancelled: Callable[[], bool] = lambda: False
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the loaded model, or empty."""
+        return self.kernel.model.name if self.kernel.model else ""
+
+    def need_record(self) -> BuildRecord:
+        """The build record.
+
+        Raises:
+            UserError: the bundled model's record is not installed.
+        """
+        if self.record is None:
+            raise UserError("The build record of the bundled model is not installed; this panel needs it.")
+        return self.record
+
+    async def other(self, path: Path) -> Kernel:
+        """A kernel with another file loaded.
+
+        Raises:
+            UserError: this face cannot load a second model, or the file is missing.
+        """
+        if self.open_kernel is None:
+            raise NotAvailable("A second model cannot be loaded here.")
+        return await self.open_kernel(path)
+
+
+class Stage(Protocol):
+    """One panel."""
+
+    id: str
+    title: str
+    sentences: tuple[str, str, str]
+    question: str
+
+    def controls(self, context: StageContext) -> Sequence[Control]:
+        """What one can do, with first values."""
+        ...
+
+    async def figures(self, context: StageContext) -> list[StageFigure]:
+        """The panel's figures with the first values of its controls."""
+        ...
+
+    async def view(self, context: StageContext, state: State) -> list[Part]:
+        """The picture for a state of the controls."""
+        ...
+
+    async def act(self, context: StageContext, state: State, action: str) -> State:
+        """A button was pressed: the new state; long work looks at ``context.cancelled``."""
+        ...
+
+
+class StageBase:
+    """What most stages share."""
+
+    id = ""
+    title = ""
+    sentences: tuple[str, str, str] = ("", "", "")
+    #: What the key "ask the model about it" sends.
+    question = ""
+
+    def controls(self, context: StageContext) -> Sequence[Control]:
+        """None by default."""
+        return ()
+
+    async def act(self, context: StageContext, state: State, action: str) -> State:
+        """Nothing happens by default."""
+        return state
+
+    def first_state(self, context: StageContext) -> State:
+        """Values of the controls at first."""
+        return {control.id: control.value for control in self.controls(context) if control.kind != "button"}
+
+
+def visible(piece: bytes | str) -> str:
+    """A token's text with spaces and control characters made visible."""
+    text = piece.decode("utf-8", "replace") if isinstance(piece, bytes) else piece
+    return text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥").replace("\r", "␍")
+
+
+def live(name: str, value: float | int | str, model: str, unit: str = "", caveat: str = "") -> StageFigure:
+    """A figure that the loaded model computed."""
+    return StageFigure(name, value, "live", model, unit, caveat)
+
+
+def recorded(name: str, value: float | int | str, source: str, unit: str = "", caveat: str = "") -> StageFigure:
+    """A figure of the build record; ``source`` names its file."""
+    return StageFigure(name, value, "recorded", source, unit, caveat)
+
+
+def cited(name: str, value: float | int | str, source: str, unit: str = "", caveat: str = "") -> StageFigure:
+    """A figure from elsewhere, with source and date."""
+    return StageFigure(name, value, "cited", source, unit, caveat)
+
+
+async def complete(
+    kernel: Kernel,
+    prompt: str,
+    most: int = 48,
+    sampling: SamplingSettings | None = None,
+    stop: Sequence[str] = (),
+) -> str:
+    """Continue a text as a base model does.
+
+    Args:
+        kernel: any kernel.
+        prompt: plain text, no template.
+        most: tokens.
+        sampling: how to draw; None takes the likeliest token each time.
+        stop: texts that end it.
+    """
+    from llmos.kernel.protocol import Chunk, GenerateRequest
+
+    tokens = await kernel.tokenize(prompt, bos=True)
+    request = GenerateRequest(
+        tokens or [0],
+        sequence="stage",
+        max_tokens=most,
+        sampling=sampling or SamplingSettings(temperature=0.0),
+        stop=tuple(stop),
+        keep=False,
+    )
+    return "".join([event.text async for event in kernel.generate(request) if isinstance(event, Chunk)])
+
+
+async def answer(
+    kernel: Kernel, question: str, most: int = 96, sampling: SamplingSettings | None = None, system: str = ""
+) -> str:
+    """Answer a question as a chat model does, without tools."""
+    from llmos.formats import DEFAULT_SYSTEM_PROMPT
+    from llmos.kernel.protocol import Chunk, GenerateRequest
+
+    messages = [Message("system", system or DEFAULT_SYSTEM_PROMPT), Message("user", question)]
+    rendered = await kernel.render_chat(messages)
+    request = GenerateRequest(
+        rendered.tokens,
+        sequence="stage",
+        max_tokens=most,
+        sampling=sampling or SamplingSettings(temperature=0.0),
+        keep=False,
+    )
+    raw = "".join([event.text async for event in kernel.generate(request) if isinstance(event, Chunk)])
+    parsed = kernel.parse_answer(raw)
+    calls = "".join(f"<tool_call>{call.name} {dict(call.arguments)}</tool_call>" for call in parsed.tool_calls)
+    return (f"<think>{parsed.thinking}</think> " if parsed.thinking else "") + parsed.content + calls
