@@ -78,7 +78,10 @@ def call_from(value: Any, arguments_keys: Sequence[str] = ("arguments", "paramet
 def make_call(name: str, arguments: Any) -> ToolCall | None:
     """A call; arguments may be a mapping, JSON text, or None. None when they are no object."""
     if isinstance(arguments, str):
-        arguments = load_json(arguments) if arguments.strip() else {}
+        decoded = load_json(arguments) if arguments.strip() else {}
+        if decoded is None and arguments.strip() != "null":
+            return None
+        arguments = decoded
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, Mapping) or not name.strip():

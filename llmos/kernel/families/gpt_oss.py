@@ -38,7 +38,7 @@ class GptOss(Family):
             at = found.end()
             header, body = found["header"], found["body"]
             recipient = _RECIPIENT.search(found["role"] + " " + header)
-            call = make_call(recipient[1], body) if recipient else None
+            call = make_call(recipient[1], body) if recipient and body.strip() else None
             if call is not None:
                 calls.append(call)
             elif header.strip().startswith("analysis"):

@@ -57,6 +57,14 @@ class Lfm2(Family):
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 
 
+class _JsonWords(ast.NodeTransformer):
+    """JSON's names of constants as Python's."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        """Replace ``true``, ``false`` and ``null``."""
+        return ast.Constant(_JSON_WORDS[node.id]) if node.id in _JSON_WORDS else node
+
+
 def _read_calls(source: str) -> list[ToolCall]:
     """Calls of a Python list (or a single call); none when anything in it is no literal."""
     try:
@@ -69,9 +77,7 @@ def _read_calls(source: str) -> list[ToolCall]:
             return []
         try:
             arguments = {
-                one.arg: _JSON_WORDS[one.value.id]
-                if isinstance(one.value, ast.Name)
-                else ast.literal_eval(one.value)
+                one.arg: ast.literal_eval(_JsonWords().visit(one.value))
                 for one in node.keywords
                 if one.arg is not None
             }
