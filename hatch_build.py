@@ -14,3 +14,5 @@ class ModelsHook(BuildHookInterface):  # type: ignore[type-arg]
         """Called by hatchling before a build; ``version`` is ``editable`` for ``pip install -e``."""
         if version != "editable":
             build_data["force_include"]["models"] = "llmos/_models"
+            # The handbook, for `/help QUESTION`.
+            build_data["force_include"]["docs"] = "llmos/_docs"

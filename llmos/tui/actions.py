@@ -121,7 +121,9 @@ SCOPES: dict[Scope, str] = {
 def bindings(*scopes: Scope) -> list[BindingType]:
     """Bindings of some scopes, with ids so that the user's keys can replace them."""
     return [
-        Binding(action.keys, action.call, action.description, id=action.id, priority=action.id == "app.interrupt")
+        Binding(
+            action.keys, action.call, action.description, id=action.id, priority=action.id == "app.interrupt"
+        )
         for action in ACTIONS
         if action.scope in scopes and action.keys
     ]

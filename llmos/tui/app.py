@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,7 +41,7 @@ class LlmosApp(App[None], inherit_bindings=False):
     """
 
     # The default screen is not pushed, so its own style sheet is named here.
-    CSS_PATH: ClassVar[list[str]] = ["app.tcss", "screens/chat.tcss"]
+    CSS_PATH: ClassVar[Any] = ["app.tcss", "screens/chat.tcss"]
     TITLE = "LLMOS"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
@@ -65,6 +66,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         self._quit_asked = -QUIT_SECONDS
         self._present_tab = "chat"
         self._backend_up = asyncio.Event()
+        self._modes_added: set[str] = set()
         themes.register(self)
         self.theme = themes.resolve(self.options.theme)
         if self.options.slow:
@@ -198,10 +200,6 @@ class LlmosApp(App[None], inherit_bindings=False):
         self.show_tabs()
         self._show_figures()
 
-    @property
-    def _modes_added(self) -> set[str]:
-        return self.__dict__.setdefault("_added", set())
-
     def action_open_tab(self, number: int) -> None:
         """Open a tab by its place, from 1."""
         if number <= len(self.tabs):
@@ -244,6 +242,26 @@ class LlmosApp(App[None], inherit_bindings=False):
         if self.backend is not None:
             backend, self.backend = self.backend, None
             await backend.close()
+
+    def setting_changed(self, name: str, value: object) -> None:
+        """Use a changed setting at once where that is possible; else it holds from the next start."""
+        section, _, key = name.partition(".")
+        if name == "face.theme":
+            self.theme = themes.resolve(str(value))
+        elif section == "keys" and key:
+            keys = {**self.options.keys, key: str(value)}
+            self.options = dataclasses.replace(self.options, keys=keys)
+            self.set_keymap(dict(keys))
+        elif name == "face.slow":
+            self.options = dataclasses.replace(self.options, slow=bool(value))
+        elif name == "face.vi_keys":
+            self.options = dataclasses.replace(self.options, vi_keys=bool(value))
+        elif name == "offline" and self.backend is not None:
+            self.backend.set_offline(bool(value))
+        else:
+            self.tell("Changed; it holds from the next start on.")
+            return
+        self.tell("Changed.")
 
     def action_palette(self) -> None:
         """Find any action by name."""

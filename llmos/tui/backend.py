@@ -99,6 +99,14 @@ class Backend(Protocol):
         """Another answer beside an earlier one."""
         ...
 
+    async def fork(self, chat_id: str) -> str:
+        """Copy a chat's branch into a new chat; gives its id.
+
+        Raises:
+            UserError: there is nothing to copy.
+        """
+        ...
+
     async def stop(self, chat_id: str) -> None:
         """Stop the turn of a chat; what came is kept."""
         ...
@@ -155,6 +163,10 @@ class Backend(Protocol):
 
     async def left_chat(self, chat_id: str) -> None:
         """Another chat is open now: this one's state may go to disk."""
+        ...
+
+    def set_offline(self, offline: bool) -> None:
+        """Switch the network off or on."""
         ...
 
     def clean(self, text: str) -> str:

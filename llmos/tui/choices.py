@@ -29,8 +29,10 @@ def pick_theme(face: LlmosApp) -> None:
         face.theme = themes.resolve(name)
 
     async def choose() -> None:
-        picks = [Pick(name, name, "the terminal's own colours" if name == themes.TERMINAL else "")
-                 for name in themes.offered()]
+        picks = [
+            Pick(name, name, "the terminal's own colours" if name == themes.TERMINAL else "")
+            for name in themes.offered()
+        ]
         name = await face.push_screen_wait(Picker("Colours", picks, on_highlight=preview))
         if name is None:
             face.theme = before
@@ -72,9 +74,8 @@ def toggle_offline(face: LlmosApp) -> None:
         face.tell(str(error), "error")
         return
     keep(face, "", "offline", offline)
-    set_offline = getattr(face.backend, "set_offline", None)
-    if set_offline is not None:
-        set_offline(offline)
+    if face.backend is not None:
+        face.backend.set_offline(offline)
     face.tell("The network is switched off." if offline else "The network may be used.")
 
 

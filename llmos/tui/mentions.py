@@ -54,4 +54,6 @@ def file_candidates(word: str) -> list[Candidate]:
     except OSError:
         return []
     candidates.sort(key=lambda one: one.value.casefold())
-    return best(f"@{typed}" if not start else start, candidates) if start else candidates
+    if not start:
+        return candidates
+    return [one for one in best(start, candidates)]

@@ -96,6 +96,10 @@ class RealBackend:
             async for event in stream:
                 yield event
 
+    async def fork(self, chat_id: str) -> str:
+        """Copy a chat's branch into a new chat."""
+        return (await self.session.conversation(chat_id).fork()).id
+
     async def stop(self, chat_id: str) -> None:
         """Stop the turn of a chat."""
         self.session.conversation(chat_id).stop()
@@ -160,8 +164,9 @@ class RealBackend:
         )  # fmt: skip
         if self._bundled:
             return (
-                f"{model.name} came with the program: {size} parameters, built by it from raw text. It talks about "
-                "itself and about language models and uses tools; it knows little else. Ctrl+O chooses a larger one."
+                f"{model.name} came with the program: {size} parameters, built by it from raw text. It talks "
+                "about itself and about language models and uses tools; it knows little else. "
+                "Ctrl+O chooses a larger one."
             )
         return f"{model.name}: {size} parameters, on this machine. Its answers can be wrong."
 

@@ -295,8 +295,7 @@ class TurnDrawer:
             self._end_thinking()
         if self._answer is not None and not self._answer.done:
             if self._answer.text.strip():
-                status = "stopped"
-                message = Message("assistant", self._answer.text, id=self._answer.message_id, status=status)
+                message = Message("assistant", self._answer.text, id=self._answer.message_id, status="stopped")
                 self._answer.finish(message, {})
             else:
                 await self._answer.remove()

@@ -155,6 +155,14 @@ class FakeBackend:
         del self._stopped[user.chat_id]
         yield TurnDone(answer, stats)
 
+    async def fork(self, chat_id: str) -> str:
+        chat, parent = self.store.create_chat("copy"), None
+        for message in self.store.branch(chat_id):
+            copy = replace(message, id=new_id(), chat_id=chat.id, parent_id=parent)
+            self.store.add_message(copy)
+            parent = copy.id
+        return chat.id
+
     async def stop(self, chat_id: str) -> None:
         if chat_id in self._stopped:
             self._stopped[chat_id].set()
@@ -215,6 +223,9 @@ class FakeBackend:
 
     async def left_chat(self, chat_id: str) -> None:
         self.left = chat_id
+
+    def set_offline(self, offline: bool) -> None:
+        self.offline = offline
 
     def clean(self, text: str) -> str:
         return text.replace("\x1b", "")

@@ -41,5 +41,4 @@ class TabScreen(Screen[None]):
 
     def compose_body(self) -> ComposeResult:
         """The widgets of this tab, between the two bars."""
-        return
-        yield
+        yield from ()

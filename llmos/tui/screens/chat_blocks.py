@@ -88,12 +88,11 @@ class BlockActions(ChatBase):
 
     async def action_copy_chat(self) -> None:
         """Copy the whole chat as Markdown."""
-        from llmos.tui.export import chat_markdown
+        from llmos.tui.transfer import chat_text
 
         store = await self.store()
-        chat_id = self.chat_id
-        messages = await store.run(lambda: store.branch(chat_id)) if chat_id else []
-        self._copy(chat_markdown(self.chat_title, messages), "Copied the chat.")
+        text = await store.run(chat_text, store, self.chat_id) if self.chat_id else ""
+        self._copy(self.face.clean(text), "Copied the chat.")
 
     def _edit(self, block: TranscriptBlock) -> None:
         if not isinstance(block, UserBlock):

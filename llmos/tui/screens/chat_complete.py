@@ -63,7 +63,10 @@ class CompletionActions(ChatBase):
         own = [
             Candidate(f"/{command.name}", f"{command.help} {command.argument}".strip()) for command in COMMANDS
         ]
-        return [*own, *(Candidate(f"/{one.name}", self.face.clean(one.help)) for one in self._plugin_commands())]
+        return [
+            *own,
+            *(Candidate(f"/{one.name}", self.face.clean(one.help)) for one in self._plugin_commands()),
+        ]
 
     def _plugin_commands(self) -> list[CommandOffer]:
         backend = self.face.backend
@@ -207,7 +210,9 @@ def parse_arguments(command: CommandOffer, rest: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"/{command.name}: a quotation mark is missing its partner.") from error
     values: dict[str, Any] = {}
-    options = {parameter.name.replace("_", "-"): parameter for parameter in command.parameters if parameter.option}
+    options = {
+        parameter.name.replace("_", "-"): parameter for parameter in command.parameters if parameter.option
+    }
     plain: list[str] = []
     while words:
         word = words.pop(0)

@@ -153,7 +153,9 @@ class ExtraActions(ChatBase):
         name = await self.app.push_screen_wait(Picker("Sampling of this chat", picks))
         if name is None:
             return
-        value = await self.answer_for(f"{name} ({SAMPLING[name][1]}); empty: default", str(present.get(name, "")))
+        value = await self.answer_for(
+            f"{name} ({SAMPLING[name][1]}); empty: default", str(present.get(name, ""))
+        )
         if value is not None:
             await self._set_sampling(name, value)
 
@@ -167,7 +169,9 @@ class ExtraActions(ChatBase):
 
     async def _set_sampling(self, name: str, value: str) -> None:
         if name not in SAMPLING:
-            self.face.tell(f"No sampling setting is called {name!r}; there are {', '.join(SAMPLING)}.", "warning")
+            self.face.tell(
+                f"No sampling setting is called {name!r}; there are {', '.join(SAMPLING)}.", "warning"
+            )
             return
         try:
             number = SAMPLING[name][0](value.strip()) if value.strip() else None
@@ -187,7 +191,10 @@ class ExtraActions(ChatBase):
         if not personas:
             self.face.tell("No plugin brings experts.")
             return
-        picks = [Pick("", "None"), *(Pick(one.name, clean(one.name), clean(one.description)) for one in personas)]
+        picks = [
+            Pick("", "None"),
+            *(Pick(one.name, clean(one.name), clean(one.description)) for one in personas),
+        ]
         name = await self.app.push_screen_wait(Picker("Expert for this chat", picks))
         if name is not None:
             store = backend.store
@@ -252,10 +259,12 @@ class ExtraActions(ChatBase):
         if not self.chat_id:
             self.face.tell("There is nothing to copy yet.")
             return
-        from llmos.tui.transfer import fork_chat
-
-        store = await self.store()
-        new_chat = await store.run(fork_chat, store, self.chat_id)
+        backend = await self.face.ready()
+        try:
+            new_chat = await backend.fork(self.chat_id)
+        except UserError as error:
+            self.face.tell(str(error), "error")
+            return
         await self.open_chat(new_chat)
         await self.refresh_list()
         self.face.tell("This is the copy; the first chat stays as it was.")
@@ -279,18 +288,19 @@ class ExtraActions(ChatBase):
             self.action_export_chat()
 
     async def _export(self, path: str) -> None:
-        from llmos.tui.transfer import export_chat
+        from llmos.tui.transfer import write_chat
 
         if not self.chat_id:
             self.face.tell("There is nothing to export yet.")
             return
         store = await self.store()
+        target = Path(path).expanduser()
         try:
-            written = await store.run(export_chat, store, self.chat_id, Path(path).expanduser())
+            await store.run(write_chat, store, self.chat_id, target)
         except UserError as error:
             self.face.tell(str(error), "error")
             return
-        self.face.tell(f"Exported to {written}.")
+        self.face.tell(f"Exported to {target}.")
 
     @work(group="import")
     async def action_import_chats(self) -> None:
@@ -307,16 +317,16 @@ class ExtraActions(ChatBase):
             self.action_import_chats()
 
     async def _import(self, path: str) -> None:
-        from llmos.tui.transfer import import_chats
+        from llmos.tui.transfer import read_chats
 
         store = await self.store()
         try:
-            count = await store.run(import_chats, store, Path(path).expanduser())
+            report = await store.run(read_chats, store, Path(path).expanduser())
         except UserError as error:
             self.face.tell(str(error), "error")
             return
         await self.refresh_list()
-        self.face.tell(f"Imported {count} chats.")
+        self.face.tell(self.face.clean(report))
 
 
 #: Sampling settings of a chat: how a value is read, and a word on it.

@@ -55,7 +55,9 @@ class ChatActions(ChatBase):
         self.stop_editing()
         self.remove_welcome()
         chat = await store.run(store.chat, chat_id) if chat_id else None
-        self.chat_id = chat.id if chat is not None else ""
+        left, self.chat_id = self.chat_id, chat.id if chat is not None else ""
+        if left and left != self.chat_id and self.face.backend is not None:
+            self.run_worker(self.face.backend.left_chat(left), group="leave")
         self.messages = []
         siblings: dict[str | None, list[str]] = {}
         if chat is not None:

@@ -88,9 +88,7 @@ class TurnActions(ChatBase):
 
     async def _run_turn(self, chat_id: str, text: str, events: AsyncIterator[Event]) -> None:
         face = self.face
-        drawer = TurnDrawer(
-            chat_id, text, face.clean, slow=face.options.slow, on_event=self._on_turn_event
-        )
+        drawer = TurnDrawer(chat_id, text, face.clean, slow=face.options.slow, on_event=self._on_turn_event)
         face.turns[chat_id] = drawer
         self.remove_welcome()
         if self.chat_id == chat_id:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from textual.app import ComposeResult
 
@@ -59,7 +60,7 @@ class PanelScreen(TabScreen):
 def panel_tabs(offers: Sequence[PanelOffer]) -> list[Tab]:
     """Tabs for the panels that want one."""
     return [
-        Tab(f"{offer.plugin}-{offer.id}", offer.title, make=lambda offer=offer: PanelScreen(offer))
+        Tab(f"{offer.plugin}-{offer.id}", offer.title, make=partial(PanelScreen, offer))
         for offer in offers
         if offer.place == "tab"
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
@@ -57,7 +58,7 @@ class TableElement(DataTable[Any]):
         self.clear(columns=not same_columns)
         if not same_columns:
             for column in columns:
-                self.add_column(Content(str(column)))
+                self.add_column(Text(str(column)))
         for row in rows:
             self.add_row(*(_cell(value) for value in row))
         if present is not None and present in names:
@@ -68,10 +69,10 @@ class TableElement(DataTable[Any]):
         return self._row_names[row] if 0 <= row < len(self._row_names) else None
 
 
-def _cell(value: Any) -> Content:
+def _cell(value: Any) -> Text:
     if isinstance(value, float):
         value = f"{value:.4g}"
-    return Content(" ".join(str("" if value is None else value).split())[:200])
+    return Text(" ".join(str("" if value is None else value).split())[:200])
 
 
 class BarsElement(TranscriptBlock):
@@ -305,4 +306,3 @@ def build_form(data: Mapping[str, Any]) -> Widget:
     from llmos.tui.widgets.form import FormElement
 
     return FormElement(data)
-

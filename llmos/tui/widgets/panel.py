@@ -48,7 +48,9 @@ class PanelView(VerticalScroll, can_focus=True):
 
     async def show(self, elements: Sequence[Element]) -> None:
         """Draw elements; those that only changed their data are updated in place."""
-        cleaned = [(one.kind, self._cleaned(one.title), self._cleaned(one.data)) for one in elements]
+        cleaned: list[tuple[str, str, Any]] = [
+            (one.kind, self._cleaned(one.title), self._cleaned(one.data)) for one in elements
+        ]
         shape = [(kind, title) for kind, title, _ in cleaned]
         if shape == self._shape:
             for part, (_, _, data) in zip(self._parts, cleaned, strict=True):

@@ -103,8 +103,10 @@ def figure_parts(figures: StatusFigures, width: int) -> list[Content]:
     if figures.context_size:
         share = figures.context_used / figures.context_size
         full = "$text-error" if share > 0.9 else "$text-warning" if share > 0.75 else "$text-muted"
-        text = f"{figures.context_used}/{figures.context_size}" if width < 60 else (
-            f"context {figures.context_used}/{figures.context_size}"
+        text = (
+            f"{figures.context_used}/{figures.context_size}"
+            if width < 60
+            else (f"context {figures.context_used}/{figures.context_size}")
         )
         parts.append(Content.styled(text, full))
     if figures.tokens_per_second:

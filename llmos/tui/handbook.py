@@ -1,0 +1,94 @@
+"""The handbook: the pages under ``docs/``, cut at headings and searched with SQLite's FTS5."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from llmos.tui.actions import keys_document
+from llmos.tui.commands import COMMANDS
+
+_HEADING = re.compile(r"^#{1,3} +(.+)$")
+_STOP = frozenset(
+    """a an and are can do does for from how i in is it me my of on or that the this to what when where
+    which who why with you your""".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page under one heading."""
+
+    page: str
+    title: str
+    text: str
+    excerpt: str = ""
+
+
+def docs_folder() -> Path:
+    """Where the pages lie: in the installed package or in the checkout."""
+    packaged = Path(str(files("llmos"))) / "_docs"
+    return packaged if packaged.is_dir() else Path(str(files("llmos"))).parent / "docs"
+
+
+def sections(folder: Path | None = None) -> Iterator[Section]:
+    """Every section of every page; the keys and commands come from their tables."""
+    base = folder if folder is not None else docs_folder()
+    yield from _cut("keys.md", keys_document())
+    commands = "\n".join(f"- `/{one.name} {one.argument}`".rstrip(" `") + f"`: {one.help}" for one in COMMANDS)
+    yield Section("commands", "Slash commands", f"# Slash commands\n\n{commands}\n")
+    for file in sorted(base.rglob("*.md")) if base.is_dir() else ():
+        if file.name == "keys.md":
+            continue
+        try:
+            yield from _cut(file.relative_to(base).as_posix(), file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError):
+            continue
+
+
+def _cut(page: str, text: str) -> Iterator[Section]:
+    title, lines = page, list[str]()
+    for line in text.split("\n"):
+        match = _HEADING.match(line)
+        if match and any(one.strip() for one in lines):
+            yield Section(page, title, "\n".join(lines).strip())
+            lines = []
+        if match:
+            title = match.group(1).strip()
+        lines.append(line)
+    if any(one.strip() for one in lines):
+        yield Section(page, title, "\n".join(lines).strip())
+
+
+def search(question: str, folder: Path | None = None, limit: int = 8) -> list[Section]:
+    """Sections that fit a question best, each with an excerpt.
+
+    Args:
+        question: words; small ones are left out.
+        folder: another folder of pages.
+        limit: most sections.
+    """
+    words = [word for word in re.findall(r"\w+", question.casefold()) if word not in _STOP]
+    if not words:
+        return []
+    database = sqlite3.connect(":memory:")
+    try:
+        database.execute(
+            "CREATE VIRTUAL TABLE page USING fts5(page UNINDEXED, title, text, tokenize='porter unicode61')"
+        )
+        database.executemany(
+            "INSERT INTO page VALUES (?, ?, ?)", ((one.page, one.title, one.text) for one in sections(folder))
+        )
+        expression = " OR ".join(f'"{word}"' for word in words)
+        rows = database.execute(
+            "SELECT page, title, text, snippet(page, 2, '', '', '…', 12) FROM page WHERE page MATCH ?"
+            " ORDER BY bm25(page, 0, 6.0, 1.0) LIMIT ?",
+            (expression, limit),
+        ).fetchall()
+    finally:
+        database.close()
+    return [Section(page, title, text, " ".join(excerpt.split())) for page, title, text, excerpt in rows]
