@@ -137,7 +137,9 @@ def _tokens(vocabulary: Path) -> tuple[list[str], list[int]]:
         if word.startswith("[") and word.endswith("]") and len(word) > 2:
             tokens.append(word)
             unused = word.startswith("[unused")
-            types.append(int(TokenType.UNKNOWN if word == "[UNK]" else TokenType.UNUSED if unused else TokenType.CONTROL))
+            types.append(
+                int(TokenType.UNKNOWN if word == "[UNK]" else TokenType.UNUSED if unused else TokenType.CONTROL)
+            )
         else:
             tokens.append(word[2:] if word.startswith("##") else "\u2581" + word)
             types.append(int(TokenType.NORMAL))

@@ -22,9 +22,7 @@ class IndexKeeper:
         notify: one line to the user.
     """
 
-    def __init__(
-        self, store: Store, chroma: ChromaIndex, writer: str, notify: Callable[[str], None]
-    ) -> None:
+    def __init__(self, store: Store, chroma: ChromaIndex, writer: str, notify: Callable[[str], None]) -> None:
         """See the class."""
         self.store = store
         self.chroma = chroma

@@ -132,7 +132,9 @@ class Indexer:
             progress.current = folder.display
             control.report(progress)
             try:
-                found = scan(folder.path, self._limits, elsewhere=roots - {folder.path}, cancelled=control.cancelled)
+                found = scan(
+                    folder.path, self._limits, elsewhere=roots - {folder.path}, cancelled=control.cancelled
+                )
             except OSError as error:
                 report.missing.append(f"{folder.display} cannot be read ({error.strerror}); its index is kept")
                 continue

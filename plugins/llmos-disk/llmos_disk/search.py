@@ -94,7 +94,13 @@ class Searcher:
         self._notify = notify
 
     def search(
-        self, text: str, *, limit: int = 8, within: Filter | None = None, mode: str = "fused", merge: bool = True
+        self,
+        text: str,
+        *,
+        limit: int = 8,
+        within: Filter | None = None,
+        mode: str = "fused",
+        merge: bool = True,
     ) -> Found:
         """The best passages for a query.
 

@@ -213,7 +213,13 @@ class Disk:
     # search
 
     def search(
-        self, text: str, *, limit: int = 8, within: Filter | None = None, mode: str = "fused", merge: bool = True
+        self,
+        text: str,
+        *,
+        limit: int = 8,
+        within: Filter | None = None,
+        mode: str = "fused",
+        merge: bool = True,
     ) -> Found:
         """See ``Searcher.search``."""
         return self.searcher.search(text, limit=limit, within=within, mode=mode, merge=merge)

@@ -61,9 +61,7 @@ class Store:
         """This thread's connection."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(
-                self.file, timeout=30.0, isolation_level=None, check_same_thread=False
-            )
+            connection = sqlite3.connect(self.file, timeout=30.0, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -414,7 +412,12 @@ class Store:
     # reading for search
 
     def word_hits(
-        self, expression: str, limit: int, weights: tuple[float, float, float], scope: str, values: Sequence[Any]
+        self,
+        expression: str,
+        limit: int,
+        weights: tuple[float, float, float],
+        scope: str,
+        values: Sequence[Any],
     ) -> list[tuple[int, float]]:
         """(chunk, score) by BM25, best first; a higher score is better.
 
@@ -445,9 +448,7 @@ class Store:
         ).fetchone()
         return int(row[0])
 
-    def scope_vectors(
-        self, embedder_id: int, scope: str, values: Sequence[Any]
-    ) -> list[tuple[int, bytes]]:
+    def scope_vectors(self, embedder_id: int, scope: str, values: Sequence[Any]) -> list[tuple[int, bytes]]:
         """(chunk, vector) of everything within a filter."""
         rows = self.db.execute(
             "SELECT v.chunk_id, v.vector FROM vectors v WHERE v.embedder_id=? AND v.chunk_id IN "

@@ -10,8 +10,39 @@ from llmos_disk.readers.encoding import encoding_of
 
 _DROP = ("script", "style", "noscript", "template", "svg", "nav", "iframe", "object", "head")
 _BLOCKS = frozenset(
-    "p li pre td th tr dt dd blockquote div section article main table ul ol dl figure figcaption body "
-    "header footer aside details summary address hr br caption tbody thead".split()
+    [
+        "p",
+        "li",
+        "pre",
+        "td",
+        "th",
+        "tr",
+        "dt",
+        "dd",
+        "blockquote",
+        "div",
+        "section",
+        "article",
+        "main",
+        "table",
+        "ul",
+        "ol",
+        "dl",
+        "figure",
+        "figcaption",
+        "body",
+        "header",
+        "footer",
+        "aside",
+        "details",
+        "summary",
+        "address",
+        "hr",
+        "br",
+        "caption",
+        "tbody",
+        "thead",
+    ]
 )
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 
