@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("llmos.cli.doctor:doctor", "Say what is there, what is chosen and what is missing."),
     "models": ("llmos.cli.models:models", "Find, fit, fetch and choose models."),
     "plugins": ("llmos.cli.plugins:plugins", "List, install, make and check plugins."),
+    "stages": ("llmos.cli.stages:stages", "Show how the model was built, live."),
     "serve": ("llmos.cli.serve:serve", "Serve the model to other programs."),
 }
 

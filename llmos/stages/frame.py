@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmos.kernel.protocol import Kernel, NotAvailable
 from llmos.plugins.contributions import Element
@@ -132,43 +132,32 @@ class StageContext:
         return await self.open_kernel(path)
 
 
-class Stage(Protocol):
-    """One panel."""
-
-    id: str
-    title: str
-    sentences: tuple[str, str, str]
-    question: str
-
-    def controls(self, context: StageContext) -> Sequence[Control]:
-        """What one can do, with first values."""
-        ...
-
-    async def figures(self, context: StageContext) -> list[StageFigure]:
-        """The panel's figures with the first values of its controls."""
-        ...
-
-    async def view(self, context: StageContext, state: State) -> list[Part]:
-        """The picture for a state of the controls."""
-        ...
-
-    async def act(self, context: StageContext, state: State, action: str) -> State:
-        """A button was pressed: the new state; long work looks at ``context.cancelled``."""
-        ...
-
-
 class StageBase:
-    """What most stages share."""
+    """One panel: three sentences, controls, figures and a picture.
+
+    Attributes:
+        id: name in ``llmos stages NAME``.
+        title: what the list shows.
+        sentences: what it is, plainly.
+        question: what the key "ask the model about it" sends.
+    """
 
     id = ""
     title = ""
     sentences: tuple[str, str, str] = ("", "", "")
-    #: What the key "ask the model about it" sends.
     question = ""
 
     def controls(self, context: StageContext) -> Sequence[Control]:
         """None by default."""
         return ()
+
+    async def figures(self, context: StageContext) -> list[StageFigure]:
+        """None by default."""
+        return []
+
+    async def view(self, context: StageContext, state: State) -> list[Part]:
+        """Nothing by default."""
+        return []
 
     async def act(self, context: StageContext, state: State, action: str) -> State:
         """Nothing happens by default."""

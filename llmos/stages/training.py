@@ -61,7 +61,7 @@ class TrainingStage(StageBase):
             Control("ask", "button", "Ask the checkpoint", key="k"),
         )
 
-    def _checkpoints(self, context: StageContext) -> list[tuple[int, Path]]:
+    def _checkpoints(self, context: StageContext) -> Sequence[tuple[int, Path]]:
         return context.record.checkpoints() if context.record else []
 
     async def figures(self, context: StageContext) -> list[StageFigure]:
@@ -91,7 +91,9 @@ class TrainingStage(StageBase):
                 "GPT-2's cost today", "about $100", "llm.c, A. Karpathy (2024)", "",
                 "holds for reproductions of its smallest form on rented GPUs",
             ),
-            cited("Llama 3's largest", "405 billion parameters, 15.6 trillion tokens", "Llama Team 2024 (2407.21783)"),
+            cited(
+                "Llama 3's largest", "405 billion parameters, 15.6 trillion tokens", "Llama Team 2024 (2407.21783)"
+            ),
         ]  # fmt: skip
         return out
 

@@ -45,5 +45,6 @@ class Tab:
 #: In the order of the tab bar.
 TABS: tuple[Tab, ...] = (
     Tab("chat", "Chat", "llmos.tui.screens.chat:ChatScreen"),
+    Tab("build", "Build", "llmos.tui.screens.build:BuildScreen"),
     Tab("settings", "Settings", "llmos.tui.screens.settings:SettingsScreen"),
 )

@@ -1,0 +1,257 @@
+"""The Build tab: how the model was built, a panel a stage, every figure marked."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Button, Input, OptionList, Static
+
+from llmos.plugins.contributions import Element
+from llmos.stages.context import Kernels, make_context
+from llmos.stages.frame import Control, Part, StageBase, StageContext, State
+from llmos.stages.registry import STAGES, stage
+from llmos.tui.screens.base import TabScreen
+from llmos.tui.widgets.panel import PanelView
+from llmos.tui.widgets.slider import Slider
+from llmos.types import UserError
+
+_NARROW = 100
+_MARKS = {"live": "● live", "recorded": "■ recorded", "cited": "▲ cited"}
+
+
+def with_mark(part: Part) -> Element:
+    """An element whose title says where its figures come from."""
+    source = f": {part.source}" if part.source else ""
+    return Element(part.element.kind, part.element.data, f"{part.element.title}   {_MARKS[part.mark]}{source}")
+
+
+class BuildScreen(TabScreen):
+    """A list of stages, the chosen one's sentences, controls and picture."""
+
+    CSS_PATH = "build.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+y", "ask_model", "Ask the model about it"),
+        Binding("ctrl+e", "export", "Save as SVG"),
+        Binding("escape", "stop_or_list", "Stop, or back to the list"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stage: StageBase | None = None
+        self._state: State = {}
+        self._kernels = Kernels()
+        self._made: StageContext | None = None
+        self._stopping = False
+        self._working = False
+
+    def compose_body(self) -> ComposeResult:
+        """List and panel."""
+        with Horizontal():
+            yield OptionList(
+                *[f"{number}. {entry.title}" for number, entry in enumerate(STAGES, 1)], id="stages"
+            )
+            with Vertical(id="stage"):
+                yield Static("", id="sentences", markup=False)
+                yield Vertical(id="controls")
+                yield PanelView(self.face.clean, id="picture")
+
+    async def on_mount(self) -> None:
+        """Open the first stage."""
+        self.query_one("#stages").focus()
+        self._fit_width()
+        await self.open_stage(STAGES[0].id)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Narrow terminals get a narrower list."""
+        self._fit_width()
+
+    def _fit_width(self) -> None:
+        self.set_class(self.size.width < _NARROW, "-narrow")
+
+    async def on_unmount(self) -> None:
+        """End the further kernels."""
+        await self._kernels.close()
+
+    def model_loaded(self) -> None:
+        """Another model is loaded: draw anew."""
+        self._draw()
+
+    def stage_context(self) -> StageContext | None:
+        """The context on the session's kernel; None until a model is loaded."""
+        session = getattr(self.face.backend, "session", None)
+        if session is None or session.kernel.model is None:
+            return None
+        if self._made is None or self._made.kernel is not session.kernel:
+            self._made = make_context(session.kernel, self._kernels)
+            self._made.cancelled = lambda: self._stopping
+            self._made.progress = self._progress
+        return self._made
+
+    def _progress(self, done: float, total: float, text: str) -> None:
+        self.face.tell(f"{text} {done:g} of {total:g}  (Esc stops)")
+
+    async def open_stage(self, name: str) -> None:
+        """Show a stage."""
+        self._stage = stage(name)
+        self.query_one("#sentences", Static).update(" ".join(self._stage.sentences))
+        context = self.stage_context()
+        self._state = self._stage.first_state(context) if context else {}
+        await self._make_controls(self._stage, context)
+        self._draw()
+
+    async def _make_controls(self, shown: StageBase, context: StageContext | None) -> None:
+        area = self.query_one("#controls", Vertical)
+        await area.remove_children()
+        if context is None:
+            return
+        controls = shown.controls(context)
+        rows: list[Widget] = []
+        for control in controls:
+            if control.kind == "text":
+                field = Input(str(control.value), name=control.id)
+                rows.append(Horizontal(Static(control.label, classes="label", markup=False), field))
+            elif control.kind == "choice" and control.choices:
+                rows.append(
+                    Slider(control.id, control.label, len(control.choices) - 1, 0, len(control.choices) - 1, 1)
+                )
+        sliders = [
+            Slider(one.id, one.label, float(one.value), one.low, one.high, one.step)
+            for one in controls
+            if one.kind == "slider"
+        ]
+        rows += [Horizontal(*sliders[place : place + 2]) for place in range(0, len(sliders), 2)]
+        buttons = [Button(_named(one), name=one.id) for one in controls if one.kind == "button"]
+        if buttons:
+            rows.append(Horizontal(*buttons))
+        await area.mount_all(rows)
+
+    # What the user does.
+
+    @on(OptionList.OptionHighlighted, "#stages")
+    async def _chosen(self, event: OptionList.OptionHighlighted) -> None:
+        event.stop()
+        entry = STAGES[event.option_index]
+        if self._stage is None or entry.id != self._stage.id:
+            await self.open_stage(entry.id)
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._state[str(event.input.name)] = event.value
+        self._draw()
+
+    @on(Slider.Changed)
+    def _moved(self, event: Slider.Changed) -> None:
+        event.stop()
+        name = str(event.slider.name)
+        self._state[name] = event.value
+        context = self.stage_context()
+        if self._stage is not None and context is not None:
+            for control in self._stage.controls(context):
+                if control.id == name and control.kind == "choice":
+                    self._state[name] = control.choices[int(event.value)]
+        self._draw()
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.name:
+            event.stop()
+            self._act(event.button.name)
+
+    def on_key(self, event: events.Key) -> None:
+        """Keys of the stage's buttons, unless a text field has the focus."""
+        context = self.stage_context()
+        if self._stage is None or context is None or isinstance(self.focused, Input):
+            return
+        for control in self._stage.controls(context):
+            if control.key == event.key:
+                event.stop()
+                if control.kind == "button":
+                    self._act(control.id)
+                else:
+                    for field in self.query(Input):
+                        if field.name == control.id:
+                            field.focus()
+
+    def action_ask_model(self) -> None:
+        """Send the stage's question to the chat."""
+        if self._stage is None:
+            return
+        question = self._stage.question
+        self.face.open_tab("chat")
+        self.face.call_later(self._ask_in_chat, question)
+
+    async def _ask_in_chat(self, question: str) -> None:
+        send = getattr(self.face.screen, "send_text", None)
+        if send is not None:
+            await send(question)
+
+    def action_export(self) -> None:
+        """Save what is shown as an SVG picture."""
+        from llmos.settings import folders
+
+        name = self._stage.id if self._stage else "panel"
+        folder = folders().data / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = self.face.save_screenshot(f"{name}.svg", str(folder))
+        self.face.tell(f"Saved as {path}.")
+
+    def action_stop_or_list(self) -> None:
+        """Stop an experiment, else go back to the list."""
+        if self._working:
+            self._stopping = True
+            self.face.tell("Stopping …")
+        else:
+            self.query_one("#stages").focus()
+
+    # Drawing; each worker replaces the one before, so typing never waits.
+
+    @work(exclusive=True, group="draw")
+    async def _draw(self) -> None:
+        picture, shown = self.query_one("#picture", PanelView), self._stage
+        context = self.stage_context()
+        if shown is None or context is None:
+            await picture.show(
+                [Element("text", {"markdown": "No model is loaded: this panel computes with one."})]
+            )
+            return
+        if not self._state:
+            await self.open_stage(shown.id)
+            return
+        try:
+            parts = await shown.view(context, dict(self._state))
+        except UserError as error:
+            parts = [Part(Element("text", {"markdown": str(error)}), "live")]
+        if shown is self._stage:
+            await picture.show([with_mark(part) for part in parts])
+
+    @work(exclusive=True, group="act")
+    async def _act(self, action: str) -> None:
+        context, shown = self.stage_context(), self._stage
+        if context is None or shown is None:
+            return
+        self._stopping, self._working = False, True
+        try:
+            state: dict[str, Any] = await shown.act(context, dict(self._state), action)
+        except UserError as error:
+            self.face.tell(str(error), "error")
+            return
+        finally:
+            self._working = False
+        if shown is not self._stage:
+            return
+        self._state = state
+        for field in self.query(Input):
+            if field.name in state and field.value != str(state[field.name]):
+                with field.prevent(Input.Changed):
+                    field.value = str(state[field.name])
+        self._draw()
+
+
+def _named(control: Control) -> str:
+    return f"{control.label} ({control.key})" if control.key else control.label

@@ -1,0 +1,72 @@
+"""A value on a line that the arrow keys and the mouse move."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message as TextualMessage
+from textual.widget import Widget
+
+_BAR = 20
+
+
+class Slider(Widget, can_focus=True):
+    """A labelled slider.
+
+    Args:
+        name: id of the value.
+        label: what it says.
+        value: at first.
+        low: smallest value.
+        high: largest value.
+        step: what one key press changes.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,minus", "move(-1)", "Less"),
+        Binding("right,plus", "move(1)", "More"),
+        Binding("home", "move(-1000000)", "Least"),
+        Binding("end", "move(1000000)", "Most"),
+    ]
+
+    class Changed(TextualMessage):
+        """The value was moved."""
+
+        def __init__(self, slider: Slider, value: float) -> None:
+            super().__init__()
+            self.slider = slider
+            self.value = value
+
+    def __init__(self, name: str, label: str, value: float, low: float, high: float, step: float) -> None:
+        super().__init__(name=name)
+        self._label, self.value = label, float(value)
+        self._low, self._high, self._step = low, high, step
+
+    def render(self) -> Content:
+        """Label, bar and value."""
+        span = (self._high - self._low) or 1.0
+        place = round((self.value - self._low) / span * (_BAR - 1))
+        bar = "━" * place + "●" + "─" * (_BAR - 1 - place)
+        return Content(f"{self._label:>14} {bar} {self.value:g}")
+
+    def action_move(self, steps: int) -> None:
+        """Move by so many steps."""
+        self.set_value(self.value + steps * self._step)
+
+    def set_value(self, value: float) -> None:
+        """Set the value, rounded to a step and within the bounds; tells when it changed."""
+        steps = round((value - self._low) / self._step) if self._step else 0
+        new = round(min(self._high, max(self._low, self._low + steps * self._step)), 6)
+        if new != self.value:
+            self.value = new
+            self.refresh()
+            self.post_message(self.Changed(self, new))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on the bar sets the value."""
+        place = event.x - 15
+        if 0 <= place < _BAR:
+            self.set_value(self._low + place / (_BAR - 1) * (self._high - self._low))
