@@ -1,0 +1,1 @@
+"""Searches the web, opens results, extracts their text and cites it."""
