@@ -87,7 +87,7 @@ def server_client(address: str, token: str) -> Any:
         )
     except Exception as error:  # the client raises ValueError, httpx and chromadb errors alike
         raise UserError(
-            f"The Chroma server {parts.scheme}://{parts.hostname}:{parts.port or ''} does not answer ({error}); "
+            f"The Chroma server {parts.scheme}://{parts.netloc.rpartition('@')[2]} does not answer ({error}); "
             "start it with `chroma run`, or empty the setting chroma_url to use the local index."
         ) from error
 

@@ -137,12 +137,11 @@ class _Commands:
             return CommandResult("No folders are indexed. Add one with `disk add PATH`.", {"folders": []})
         lines = ["| # | folder | files | skipped | labels | path |", "|---|---|---|---|---|---|"]
         for one in data:
-            labels = (
-                f"{'private' if one['private'] else 'public'}, {'trusted' if one['trusted'] else 'untrusted'}"
+            labels = ", ".join(
+                ("private" if one["private"] else "public", "trusted" if one["trusted"] else "untrusted")
             )
-            lines.append(
-                f"| {one['id']} | {one['name']} | {one['files']:,} | {one['skipped']:,} | {labels} | {one['path']} |"
-            )
+            counts = f"{one['files']:,} | {one['skipped']:,}"
+            lines.append(f"| {one['id']} | {one['name']} | {counts} | {labels} | {one['path']} |")
         return CommandResult("\n".join(lines), {"folders": data})
 
     def rm(self, context: CommandContext, folders: Sequence[str]) -> CommandResult:

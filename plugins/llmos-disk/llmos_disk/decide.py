@@ -20,9 +20,9 @@ COVERED = 0.5
 GAP = 0.22
 
 _SMALL_TALK = re.compile(
-    r"^\W*(hi|hello|hey|yo|good (morning|evening|afternoon|night)|thanks?( you)?( (so|very) much)?|thx|bye|goodbye|"
-    r"ok(ay)?|yes|no|sure|great|cool|nice|lol|how are you( doing)?|who are you|what are you|what('| i)s your name|"
-    r"continue|go on|stop|help|test(ing)?|please)\W*(there|all|you|llmos|today)?\W*$",
+    r"^\W*(hi|hello|hey|yo|good (morning|evening|afternoon|night)|thanks?( you)?( (so|very) much)?|thx|bye"
+    r"|goodbye|ok(ay)?|yes|no|sure|great|cool|nice|lol|how are you( doing)?|who are you|what are you"
+    r"|what('| i)s your name|continue|go on|stop|help|test(ing)?|please)\W*(there|all|you|llmos|today)?\W*$",
     re.IGNORECASE,
 )
 _SUM = re.compile(

@@ -5,6 +5,7 @@ A hostile file can then cost a reader, never the program.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -97,10 +98,8 @@ class ReaderProcess:
             process.wait()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    try:
+                    with contextlib.suppress(BrokenPipeError):  # what was buffered for the dead reader
                         stream.close()
-                    except BrokenPipeError:
-                        pass  # what was still buffered for the dead reader
 
 
 def _serve() -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import ClassVar
 
 from llmos.types import UserError
 
@@ -18,7 +19,7 @@ class Busy(UserError):
 class WriterLock:
     """``with WriterLock(file):`` — raises ``Busy`` at once instead of waiting."""
 
-    _held: set[str] = set()
+    _held: ClassVar[set[str]] = set()
     _guard = threading.Lock()
 
     def __init__(self, file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 from llmos_disk.chunker import Chunk
 
@@ -106,7 +107,7 @@ class Prepared:
     sha256: str
     content: str
     chunks: list[Chunk] = field(default_factory=list)
-    vectors: object = None
+    vectors: Any = None
 
 
 def display_path(path: bytes) -> str:

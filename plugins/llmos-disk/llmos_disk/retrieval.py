@@ -108,8 +108,8 @@ def whole_file(disk: Disk, within: Filter, budget: int, count: Callable[[str], i
         return None
     scope, values = within.sql()
     rows = disk.store.db.execute(
-        f"SELECT f.path FROM files f JOIN folders d ON d.id=f.folder_id WHERE f.content IS NOT NULL AND {scope} "
-        "LIMIT 2",
+        "SELECT f.path FROM files f JOIN folders d ON d.id=f.folder_id "
+        f"WHERE f.content IS NOT NULL AND {scope} LIMIT 2",
         tuple(values),
     ).fetchall()
     if len(rows) != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -269,7 +270,7 @@ def _merged(best: Hit, run: list[Hit]) -> Hit:
     """One hit from neighbours, with the best one's ranks."""
     passages = sorted((hit.passage for hit in run), key=lambda passage: passage.ordinal)
     text = passages[0].text
-    for before, after in zip(passages, passages[1:], strict=False):
+    for before, after in itertools.pairwise(passages):
         gap = max(after.line - before.end_line, 1) if after.line and before.end_line else 1
         text += ("\n" if gap == 1 else "\n\n") + after.text
     whole = dataclasses.replace(passages[0], text=text, end_line=passages[-1].end_line)

@@ -73,7 +73,7 @@ class Watcher:
 
         watcher = self
 
-        class Handler(FileSystemEventHandler):
+        class Handler(FileSystemEventHandler):  # type: ignore[misc]
             def __init__(self, folder: Folder) -> None:
                 self._folder = folder
 

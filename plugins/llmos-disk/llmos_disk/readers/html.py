@@ -9,41 +9,11 @@ from llmos_disk.blocks import Block, Unreadable, clean_text
 from llmos_disk.readers.encoding import encoding_of
 
 _DROP = ("script", "style", "noscript", "template", "svg", "nav", "iframe", "object", "head")
-_BLOCKS = frozenset(
-    [
-        "p",
-        "li",
-        "pre",
-        "td",
-        "th",
-        "tr",
-        "dt",
-        "dd",
-        "blockquote",
-        "div",
-        "section",
-        "article",
-        "main",
-        "table",
-        "ul",
-        "ol",
-        "dl",
-        "figure",
-        "figcaption",
-        "body",
-        "header",
-        "footer",
-        "aside",
-        "details",
-        "summary",
-        "address",
-        "hr",
-        "br",
-        "caption",
-        "tbody",
-        "thead",
-    ]
+_BLOCK_NAMES = (
+    "p li pre td th tr dt dd blockquote div section article main table ul ol dl figure figcaption body "
+    "header footer aside details summary address hr br caption tbody thead"
 )
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 
 
@@ -75,8 +45,7 @@ def read_html(data: bytes | str, *, part: str = "", lines: bool = True) -> list[
 
 
 def _walk(soup: Any, title: str, part: str, lines: bool) -> list[Block]:
-    from bs4 import Comment, NavigableString, Tag
-    from bs4.element import PreformattedString
+    from bs4.element import Comment, NavigableString, PreformattedString, Tag
 
     blocks: list[Block] = []
     opened: list[tuple[int, str]] = []
