@@ -165,7 +165,7 @@ class Conversation(BranchMixin):
             UserError: anything else that the user can mend.
         """
         clean = clean_input(text)
-        pages = pages_of(attachments)
+        pages = [self.guard.label_page(page) for page in pages_of(attachments)]
         if not clean.strip() and not pages:
             raise UserError("There is nothing to send; type a message first.")
 

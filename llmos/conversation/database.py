@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.conversation import schema
+from llmos.conversation.salvage import salvage
 from llmos.types import UserError
 
 #: How long a statement waits for another program's lock.
@@ -62,8 +63,7 @@ class Database:
                 try:
                     return self._connect(self.path)
                 except Damaged as error:
-                    self._set_aside(str(error))
-                    return self._connect(self.path)
+                    return self._begin_anew(str(error))
         except (OSError, sqlite3.Error, Damaged, schema.NewerStore) as error:
             return self._in_memory(error)
 
@@ -103,8 +103,20 @@ class Database:
         connection.row_factory = sqlite3.Row
         return connection
 
-    def _set_aside(self, why: str) -> None:
-        """Rename the damaged file and its companions, and say so."""
+    def _begin_anew(self, why: str) -> sqlite3.Connection:
+        """Set the damaged file aside, begin a new one, copy what can be read; and say so."""
+        aside = self._set_aside()
+        connection = self._connect(self.path)
+        chats, messages = salvage(aside, connection)
+        saved = f"; {chats} chats with {messages} messages could be read and were copied" if chats else ""
+        self.notices.append(
+            f"The store {self.path} was damaged ({why}): it was set aside as {aside} "
+            f"and a new one begun{saved}."
+        )
+        return connection
+
+    def _set_aside(self) -> Path:
+        """Rename the damaged file and its companions; returns the new name."""
         assert self.path is not None
         stamp = time.strftime("%Y%m%d-%H%M%S")
         target = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
@@ -116,13 +128,7 @@ class Database:
             source = self.path.with_name(self.path.name + suffix)
             if source.exists():
                 os.replace(source, target.with_name(target.name + suffix))
-        self.damaged = target
-        self.notices.append(
-            f"The store {self.path} was damaged ({why}); it was set aside as {target} and a new one begun."
-        )
-
-    #: Where the damaged file went, for salvage; None when nothing was set aside.
-    damaged: Path | None = None
+        return target
 
     def _in_memory(self, error: BaseException) -> sqlite3.Connection:
         """A store in memory when the file cannot be used, filled with what can be read of it."""
@@ -206,8 +212,7 @@ class Database:
         assert self.path is not None
         try:
             with _open_lock(self.path):
-                self._set_aside(why)
-                self._connection = self._connect(self.path)
+                self._connection = self._begin_anew(why)
         except (OSError, sqlite3.Error, Damaged) as error:
             self._connection = self._in_memory(error)
 

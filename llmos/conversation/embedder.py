@@ -114,7 +114,7 @@ class Embedder:
         path = self._path_of(embedder)
         if path is None and embedder:
             raise UserError(
-                f"The embedding model {embedder.split(':')[0]} is gone; texts are embedded with the present one."
+                f"The embedding model {embedder.split(':')[0]} is gone; the present one embeds the texts."
             )
         if path is None:
             raise UserError(
