@@ -199,10 +199,14 @@ class PluginManager(Registry):
         self, name: str, arguments: Mapping[str, Any], context: CommandContext
     ) -> CommandResult:
         """Run a command until it returns; what goes wrong is the result's text, with ``ok`` False."""
-        offers = {entry.name: plugin for plugin, entry in self.commands()}
+        offers = {entry.name: (plugin, entry) for plugin, entry in self.commands()}
         if name not in offers:
             return CommandResult(f"There is no command {name}.", ok=False)
-        slot = self.plugin(offers[name])
+        plugin, entry = offers[name]
+        if problem := fault_of_command(entry, arguments):
+            return CommandResult(problem, ok=False)
+        slot = self.plugin(plugin)
+        arguments = {**defaults_of(entry), **arguments}
         stop = threading.Event()
         inner = dataclasses.replace(context, cancelled=lambda: stop.is_set() or context.cancelled())
         try:
@@ -301,6 +305,33 @@ class PluginManager(Registry):
     async def _hook(self, slot: Slot, hook: str, arguments: Mapping[str, Any], fallback: Any) -> Any:
         deadline = slot.deadline(hook)
         return await self._guarded(slot, hook, lambda place: place.hook(hook, arguments, deadline), fallback)
+
+
+def defaults_of(entry: CommandEntry) -> dict[str, Any]:
+    """What a command is given for parameters that the user left out."""
+    result: dict[str, Any] = {}
+    for one in entry.parameters:
+        if not one.required:
+            empty: Any = [] if one.many else False if one.kind == "flag" else None
+            result[one.name] = empty if one.default is None else one.default
+    return result
+
+
+def fault_of_command(entry: CommandEntry, arguments: Mapping[str, Any]) -> str:
+    """What is wrong with a command's arguments, in a sentence; empty when nothing."""
+    known = {one.name: one for one in entry.parameters}
+    for name, value in arguments.items():
+        if name not in known:
+            takes = ", ".join(known) or "nothing"
+            return f"/{entry.name} takes {takes}; it has no {name}."
+        if known[name].choices and value not in (None, *known[name].choices):
+            return f"/{entry.name}: {name} is one of {', '.join(known[name].choices)}."
+    missing = [
+        one.name for one in entry.parameters if one.required and arguments.get(one.name) in (None, "", [])
+    ]
+    if missing:
+        return f"/{entry.name} needs {', '.join(missing)}: {known[missing[0]].help or entry.help}"
+    return ""
 
 
 def _all_tools_declared(slot: Slot) -> bool:

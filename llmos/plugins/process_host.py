@@ -73,8 +73,16 @@ class PluginError(Exception):
 class OwnProcess:
     """Implements ``places.Place`` over a pipe."""
 
-    def __init__(self, found: Found, manifest: Manifest, host: PluginHost, ground: Ground) -> None:
-        """Nothing is started before ``open``."""
+    def __init__(
+        self,
+        found: Found,
+        manifest: Manifest,
+        host: PluginHost,
+        ground: Ground,
+        seen: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """Nothing is started before ``open``; ``seen`` is told what the plugin's code reaches for."""
+        self._seen = seen
         self._found = found
         self._manifest = manifest
         self._host = host
@@ -151,7 +159,7 @@ class OwnProcess:
         if method in ("view_panel", "render"):
             if not isinstance(answer, list) or not all(isinstance(one, Element) for one in answer):
                 raise WrongType(f"{method} returned something other than Elements")
-        elif answer is not None and not isinstance(answer, str):
+        elif method != "names" and answer is not None and not isinstance(answer, str):
             raise WrongType(f"{method} returned something other than text")
         return answer
 
@@ -180,6 +188,7 @@ class OwnProcess:
                 "data_dir": str(self._host.data_dir),
                 "memory_mb": self._manifest.memory_mb,
                 "no_network": inside,
+                "watch": self._seen is not None,
                 "sys_path": [path for path in sys.path if path],
             }
         )
@@ -257,6 +266,8 @@ class OwnProcess:
                 progress(str(message.get("text", "")))
         elif kind == "host":
             self._keep(self._serve(message))
+        elif kind == "seen" and self._seen is not None:
+            self._seen(str(message.get("what")), str(message.get("detail")))
         elif kind == "job" and message.get("job") in self._jobs:
             job = self._jobs[message["job"]]
             job.progress(message["done"], message["total"], message["text"])

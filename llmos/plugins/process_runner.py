@@ -89,8 +89,11 @@ class Runner:
         if method == "command":
             name, values, face, chat = arguments
             return session.run_command(name, values, CommandContext(face, chat, tell, stop.is_set))
-        if method in ("view_panel", "act_panel", "view_status", "render"):
+        if method in ("accepts", "view_panel", "act_panel", "view_status", "render"):
             return getattr(session, method)(*arguments)
+        if method == "names":
+            hook, key = arguments
+            return sorted(session.parts(hook, key, refresh=True))
         if method == "close":
             return session.close()
         raise WrongType(f"there is no call {method}")
@@ -159,6 +162,10 @@ def main(argv: Sequence[str]) -> int:
 
         forbid_network()
     sys.path[:] = list(dict.fromkeys([*first["sys_path"], *sys.path]))
+    if first["watch"]:
+        from llmos.plugins.watch import watch
+
+        watch(lambda what, detail: pipe.send({"kind": "seen", "what": what, "detail": detail}))
     with contextlib.suppress(OSError, wire.WireError):
         Runner(pipe, first).serve()
     os._exit(0)  # hung threads of the plugin must not keep the process

@@ -99,6 +99,7 @@ class Registry:
         services: the running program; None outside of one.
         safe_mode: load none at all.
         notify: where lines to the user go when there are no services.
+        finder: finds plugins; None looks at what is installed.
     """
 
     def __init__(
@@ -109,8 +110,10 @@ class Registry:
         *,
         safe_mode: bool = False,
         notify: Callable[[str, str], None] | None = None,
+        finder: Callable[[], list[Found]] | None = None,
     ) -> None:
         """See the class. Reads manifests, imports nothing."""
+        self._finder = finder or (lambda: discover(folders))
         self.settings = settings
         self.folders = folders
         self.safe_mode = safe_mode
@@ -131,6 +134,9 @@ class Registry:
         self._slots: dict[str, Slot] = {}
         self.rescan()
 
+    #: Told what plugins in their own processes reach for; only the conformance kit sets it.
+    _seen: Callable[[str, str], None] | None = None
+
     # what is there
 
     def rescan(self) -> list[str]:
@@ -142,7 +148,7 @@ class Registry:
             lock = None
         before = set(self._slots)
         seen: set[str] = set()
-        for found in discover(self.folders):
+        for found in self._finder():
             seen.add(found.name)
             old = self._slots.get(found.name)
             trusted = found.bundled or (lock is not None and lock.trusted(found.name, found.distribution))
@@ -259,7 +265,8 @@ class Registry:
         if slot.isolated:
             from llmos.plugins.process_host import OwnProcess
 
-            return OwnProcess(slot.found, slot.manifest, host, self._ground)
+            place: Place = OwnProcess(slot.found, slot.manifest, host, self._ground, self._seen)
+            return place
         quiet.install()
         return InProcess(slot.found, slot.manifest, host)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -211,6 +212,15 @@ class PluginSession:
         if not isinstance(outcome, CommandResult):
             raise WrongType(f"the command {name} returned {type(outcome).__name__}, not text or CommandResult")
         return outcome
+
+    def accepts(self, name: str, parameters: Sequence[str]) -> str:
+        """Whether a command's function takes these arguments; says why not."""
+        command = self._part("llmos_commands", "name", name, Command)
+        try:
+            inspect.signature(command.function).bind(None, **dict.fromkeys(parameters))
+        except TypeError as error:
+            return str(error)
+        return ""
 
     def view_panel(self, panel: str) -> list[Element]:
         """What a panel shows now."""

@@ -152,7 +152,7 @@ class FakeHost:
         """Four characters a token."""
         return (len(text) + 3) // 4
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    def embed(self, texts: Sequence[str], embedder: str = "") -> list[list[float]]:
         """Letter frequencies, normalised: alike for alike texts."""
         vectors: list[list[float]] = []
         for text in texts:
