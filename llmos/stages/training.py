@@ -92,7 +92,8 @@ class TrainingStage(StageBase):
                 "holds for reproductions of its smallest form on rented GPUs",
             ),
             cited(
-                "Llama 3's largest", "405 billion parameters, 15.6 trillion tokens", "Llama Team 2024 (2407.21783)"
+                "Llama 3's largest", "405 billion parameters, 15.6 trillion tokens",
+                "Llama Team 2024 (2407.21783)",
             ),
         ]  # fmt: skip
         return out

@@ -46,5 +46,6 @@ class Tab:
 TABS: tuple[Tab, ...] = (
     Tab("chat", "Chat", "llmos.tui.screens.chat:ChatScreen"),
     Tab("build", "Build", "llmos.tui.screens.build:BuildScreen"),
+    Tab("models", "Models", "llmos.tui.screens.models:ModelsScreen"),
     Tab("settings", "Settings", "llmos.tui.screens.settings:SettingsScreen"),
 )
