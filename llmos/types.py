@@ -41,7 +41,8 @@ class Labels:
     """Where a text came from and what may be done with it.
 
     Origins are strings ``kind`` or ``kind:detail``: ``user``, ``system``, ``model``,
-    ``file:/path``, ``url:https://…``, ``tool:name``, ``memory:id``.
+    ``file:/path``, ``url:https://…``, ``tool:name``, ``memory:id``; the guard adds ``via:name`` (a
+    tool that only worked on what was there) and ``private`` (private files or pages had a part).
     """
 
     origins: frozenset[str] = frozenset({"user"})

@@ -13,6 +13,8 @@ from llmos.types import ToolCall, UserError
 
 #: Longest canonical form of a call that is considered at all, in characters.
 MAX_CALL = 1_000_000
+#: Deepest nesting of arguments.
+MAX_DEPTH = 64
 
 _PATH_NAMES = ("path", "file", "filename", "file_path")
 _CONTENT_NAMES = ("content", "text", "contents", "new_text", "data")
@@ -33,17 +35,19 @@ def canonical(call: ToolCall) -> str:
     )
 
 
-def _plain(value: Any) -> Any:
-    """The value, provided that it is plain JSON with string keys."""
+def _plain(value: Any, depth: int = 0) -> Any:
+    """The value, provided that it is plain JSON with string keys, and no deeper than anybody reads."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"the key {key!r} is not a string")
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _plain(part, depth + 1) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [_plain(part, depth + 1) for part in value]
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 

@@ -34,8 +34,12 @@ from llmos.types import (
 
 _log = logging.getLogger(__name__)
 
-#: Kinds of origin that are the program's and the user's own.
-_OWN = frozenset({"user", "system", "model"})
+#: Origin of texts that private files, pages or results had a part in: joined labels are private as
+#: soon as the user's own words are among them, so this is kept apart.
+PRIVATE_SOURCE = "private"
+#: Kinds of origin that are the program's and the user's own; ``via:NAME`` is a tool that only
+#: worked on what was there.
+_OWN = frozenset({"user", "system", "model", "via", PRIVATE_SOURCE})
 #: Words and memories of the user may go into a search query in a trusted window without a question.
 _NO_SOURCE = _OWN | {"memory"}
 #: Plugins that hand on what foreign servers say: their results are never trusted.
@@ -106,7 +110,10 @@ class Guard:
         bad = _malformed(call, spec)
         if bad:
             return Decision("deny", bad, "malformed-call")
-        exact_call = calls.canonical(call)
+        try:
+            exact_call = calls.canonical(call)
+        except (TypeError, ValueError, RecursionError) as error:
+            return Decision("deny", f"The arguments are not plain JSON ({error}).", "malformed-call")
         if len(exact_call) > calls.MAX_CALL:
             return Decision("deny", f"The call is longer than {calls.MAX_CALL:,} characters.", "malformed-call")
         found, fetches = addresses.addresses_of_call(call.arguments, spec.parameters)
@@ -233,10 +240,14 @@ class Guard:
         if unlabelled and (spec.effect is EffectClass.READ or opaque):
             # What was read is unknown: it may come from anybody and may be anybody's secret.
             integrity, confidentiality = Integrity.UNTRUSTED, Confidentiality.PRIVATE
-        origins = {f"tool:{spec.name}"} | (frozenset() if unlabelled else own.origins)
-        kinds = {kind(origin) for origin in origins}
-        if confidentiality is Confidentiality.PRIVATE and not kinds & {"file", "memory"}:
-            origins |= {f"file:(read by {spec.name})"}
+        own_origins = frozenset[str]() if unlabelled else own.origins
+        if integrity is Integrity.UNTRUSTED:
+            origins = {f"tool:{spec.name}"} | own_origins
+        else:
+            via = {f"via:{one.partition(':')[2]}" if kind(one) == "tool" else one for one in own_origins}
+            origins = {f"via:{spec.name}"} | via
+        if _private_source(Labels(frozenset(origins), integrity, confidentiality)):
+            origins |= {PRIVATE_SOURCE}
         base = Labels(frozenset(origins), integrity, confidentiality).join(asked)
         return replace(
             result,
@@ -328,6 +339,8 @@ def _join(labels: Iterable[Labels], origin: str) -> Labels:
     tainted = private = False
     for one in labels:
         origins.update(one.origins)
+        if PRIVATE_SOURCE not in origins and _private_source(one):
+            origins.add(PRIVATE_SOURCE)
         tainted = tainted or one.integrity is Integrity.UNTRUSTED
         private = private or one.confidentiality is Confidentiality.PRIVATE
     return Labels(
@@ -338,15 +351,13 @@ def _join(labels: Iterable[Labels], origin: str) -> Labels:
 
 
 def _private_source(one: Labels) -> bool:
-    """Whether a private text has another source than what the user typed and had remembered.
-
-    Labels join, so a tool's public result is private too once the user's words had a part in it;
-    a file always counts, anything else only where the user had no part.
-    """
+    """Whether a private text has another source than what the user typed and had remembered."""
     if one.confidentiality is not Confidentiality.PRIVATE:
         return False
+    if PRIVATE_SOURCE in one.origins:
+        return True
     kinds = {kind(origin) for origin in one.origins}
-    return "file" in kinds or ("user" not in kinds and not kinds <= _NO_SOURCE)
+    return "model" not in kinds and not kinds <= _NO_SOURCE
 
 
 def _description_labels(tools: Iterable[ToolSpec]) -> list[Labels]:

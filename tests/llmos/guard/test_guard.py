@@ -326,7 +326,9 @@ def weaker(made: Labels, source: Labels) -> bool:
     return (
         (source.tainted and not made.tainted)
         or (source.private and not made.private)
-        or not source.origins <= made.origins
+        or not all(
+            one in made.origins or one.replace("tool:", "via:") in made.origins for one in source.origins
+        )
     )
 
 
