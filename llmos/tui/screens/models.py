@@ -38,7 +38,7 @@ class Row:
 
 
 def collect(machine: Machine, catalog: Catalog) -> list[Row]:
-    """Everything that can be shown: owned models first, then what can be fetched, smallest first."""
+    """Everything to show: owned models first, then what can be fetched, smallest first."""
     rows: list[Row] = []
     owned = owned_models()
     for model in owned:
@@ -110,14 +110,14 @@ class ModelsScreen(TabScreen):
             return machine, collect(machine, catalog), best.name if best else ""
 
         try:
-            self._machine, self._rows, self._recommended = await asyncio.to_thread(look)
+            machine, self._rows, self._recommended = await asyncio.to_thread(look)
         except UserError as error:
             self.face.tell(str(error), "error")
             return
-        machine = self._machine
+        self._machine = machine
         text = (
-            f"{show_bytes(machine.available)} of {show_bytes(machine.total)} memory free, {machine.cores} cores, "
-            f"memory reads {show_bytes(int(machine.bandwidth))}/s."
+            f"{show_bytes(machine.available)} of {show_bytes(machine.total)} memory free, "
+            f"{machine.cores} cores, memory reads {show_bytes(int(machine.bandwidth))}/s."
         )
         if self._recommended:
             text += f" Recommended here: {self._recommended} (f fetches the selected one)."
