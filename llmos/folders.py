@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmos.types import UserError
+from llmos.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

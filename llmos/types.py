@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from llmos.errors import UserError as UserError
+
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "stopped", "crashed", "error", "tool_call"]
 
@@ -452,7 +454,3 @@ class TurnRequest:
     sequence: str = "main"
     grammar: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-class UserError(Exception):
-    """Something the user can mend: its text is one clear sentence (what, where, what to do)."""
