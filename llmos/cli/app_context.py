@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmos.types import Notice, ToolCall, UserError
+from llmos.types import Notice
 
 if TYPE_CHECKING:
     from llmos.conversation.session import Session
@@ -65,21 +64,11 @@ def exact_call(text: str) -> str:
     """A call given as JSON, in the form in which the guard compares calls.
 
     Raises:
-        UserError: it is not ``{"name": …, "arguments": {…}}``.
+        llmos.types.UserError: it is not ``{"name": …, "arguments": {…}}``.
     """
-    from llmos.guard.calls import canonical
+    from llmos.guard.calls import parse_named_call
 
-    try:
-        value = json.loads(text)
-        call = ToolCall(value["name"], value["arguments"])
-        if not isinstance(call.name, str) or not isinstance(call.arguments, dict):
-            raise TypeError("wrong types")
-        return canonical(call)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(
-            'A call to allow is written as JSON: {"name": "TOOL", "arguments": {…}}; '
-            f"this is none: {text[:80]}"
-        ) from error
+    return parse_named_call(text)
 
 
 async def ask_approval(approval: Approval) -> ApprovalAnswer:

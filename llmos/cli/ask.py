@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmos.cli.output import json_option
+from llmos.cli.output import clean, json_option
+from llmos.guard.reveal import reveal
 from llmos.types import (
     ApprovalNeeded,
     Citation,
@@ -154,7 +155,7 @@ class Printer:
         elif isinstance(event, ThinkingDelta):
             self._think(event.text)
         elif isinstance(event, ToolAsked):
-            self._aside(f"→ {event.call.name}({_short(dict(event.call.arguments))})")
+            self._aside(f"→ {reveal(event.call.name)}({reveal(_short(dict(event.call.arguments)))})")
         elif isinstance(event, ToolDone):
             self._tool(event)
         elif isinstance(event, Citation):
@@ -193,7 +194,7 @@ class Printer:
              "result": event.result.text, "seconds": round(event.seconds, 3)}
         )  # fmt: skip
         if not event.result.ok:
-            self._aside(f"✗ {event.call.name}: {event.result.text}", always=True)
+            self._aside(f"✗ {reveal(event.call.name)}: {event.result.text}", always=True)
 
     def _aside(self, text: str, *, always: bool = False) -> None:
         if not self.as_json and (always or not self.plain):
@@ -203,7 +204,7 @@ class Printer:
         """A line of its own on stderr, also in the middle of an answer."""
         if self.text and not self.text.endswith("\n") and sys.stdout.isatty():
             click.echo("")
-        click.echo(" ".join(text.split()), err=True)
+        click.echo(" ".join(clean(text).split()), err=True)
 
     def end(self, conversation: Conversation) -> None:
         """Finish the output."""

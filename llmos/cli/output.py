@@ -20,7 +20,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def print_json(data: Any) -> None:
     """One JSON value on stdout."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+    from llmos.guard.clean import escape_json
+
+    click.echo(escape_json(json.dumps(data, ensure_ascii=False, indent=2, default=str)))
 
 
 def clean(text: str) -> str:

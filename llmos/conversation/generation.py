@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from llmos.conversation.splitting import Splitter
 from llmos.formats import THINK_OPEN
+from llmos.guard.clean import StreamCleaner
 from llmos.kernel.protocol import Chunk, Finished, GenerateRequest, Kernel, Prefilled, Rendered
 from llmos.types import (
     Event,
@@ -77,21 +78,22 @@ class Generator:
             priority="background" if request.options.get("priority") == "background" else "person",
             bias=bias,
         )
+        shown = _Shown()
         stream = kernel.generate(ask)
         try:
             async for event in stream:
                 if isinstance(event, Chunk):
                     deltas = splitters[event.sample].feed(event.text)
                     if event.sample == 0:
-                        for delta in deltas:
-                            yield self._shown(delta)
+                        for delta in shown.feed(deltas):
+                            yield delta
                 elif isinstance(event, Prefilled):
                     yield PrefillProgress(event.done - event.cached, event.total - event.cached)
                 elif isinstance(event, Finished):
                     deltas, _ = splitters[event.sample].finish()
                     if event.sample == 0:
-                        for delta in deltas:
-                            yield self._shown(delta)
+                        for delta in [*shown.feed(deltas), *shown.flush()]:
+                            yield delta
                     yield self._done(splitters[event.sample], event)
         finally:
             close = getattr(stream, "aclose", None)
@@ -108,13 +110,6 @@ class Generator:
         """A bias against beginning a tool call, where its marker is one token."""
         tokens = await self._kernel.tokenize(trigger, special=True) if trigger else []
         return {tokens[0]: -1e9} if len(tokens) == 1 else {}
-
-    def _shown(self, delta: TextDelta | ThinkingDelta) -> TextDelta | ThinkingDelta:
-        """The delta as it may be drawn; ordinary ASCII needs no look."""
-        text = delta.text
-        if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
-            return delta
-        return replace(delta, text=self._clean(text))
 
     def _done(self, splitter: Splitter, finished: Finished) -> TurnDone:
         """The answer of one sample with its figures."""
@@ -140,6 +135,30 @@ class Generator:
             stats={"sample": finished.sample, "mean_logprob": finished.mean_logprob},
         )
         return TurnDone(message, stats)
+
+
+class _Shown:
+    """Deltas as they may be drawn: cleaned as if the text had come whole, thoughts and text apart."""
+
+    def __init__(self) -> None:
+        self._text = StreamCleaner()
+        self._thinking = StreamCleaner()
+
+    def feed(self, deltas: Sequence[TextDelta | ThinkingDelta]) -> list[TextDelta | ThinkingDelta]:
+        """What of the deltas is certain now."""
+        found: list[TextDelta | ThinkingDelta] = []
+        for delta in deltas:
+            cleaner = self._text if isinstance(delta, TextDelta) else self._thinking
+            text = cleaner.feed(delta.text)
+            if text:
+                found.append(replace(delta, text=text))
+        return found
+
+    def flush(self) -> list[TextDelta | ThinkingDelta]:
+        """What was held back, at the end."""
+        thinking, text = self._thinking.flush(), self._text.flush()
+        rest: list[TextDelta | ThinkingDelta] = [ThinkingDelta(thinking)] if thinking else []
+        return [*rest, TextDelta(text)] if text else rest
 
 
 def tool_named(tools: Sequence[ToolSpec], name: str) -> ToolSpec | None:

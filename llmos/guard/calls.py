@@ -60,7 +60,7 @@ def parse_named_call(text: str) -> str:
     Raises:
         UserError: it is not such an object.
     """
-    problem = 'An approved call is written {"name": "tool", "arguments": {…}}'
+    problem = 'A call to allow is written as JSON: {"name": "TOOL", "arguments": {…}}'
     try:
         value = json.loads(text, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:

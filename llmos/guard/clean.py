@@ -11,6 +11,7 @@ before it and on the next character that is kept in any case.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 
@@ -112,6 +113,21 @@ def clean(text: str) -> str:
     if _CONDITIONAL_PATTERN.search(text):
         text = _keep_needed(text)
     return text
+
+
+def escape_json(text: str) -> str:
+    """JSON text that means the same and holds nothing that could steer or hide: such characters are escaped.
+
+    Args:
+        text: the output of ``json.dumps(…, ensure_ascii=False)``.
+    """
+    if not _SUSPECT.search(text):
+        return text
+    return _SUSPECT.sub(lambda found: found.group() if found.group() == "\n" else _escaped(found.group()), text)
+
+
+def _escaped(char: str) -> str:
+    return json.dumps(char)[1:-1] if char > "\x7f" or char < " " else f"\\u{ord(char):04x}"
 
 
 def _keep_needed(text: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llmos.guard.reveal import reveal
 from llmos.offline import is_offline
 from llmos.plugins.host_api import Generation, Http, Jobs, Store
 from llmos.plugins.jobs import JobBoard, PluginJobs
@@ -200,7 +201,8 @@ class PluginHost:
         if services is None:
             return False
         call = ToolCall(f"{self.plugin}.{effect}", {"exact": exact})
-        approval = Approval(call, EffectClass(effect), exact, f"The plugin {self.plugin}: {reason}", diff=diff)
+        why = f"The plugin {self.plugin}: {reveal(reason)}"
+        approval = Approval(call, EffectClass(effect), reveal(exact), why, diff=reveal(diff))
         return self._wait(services.approve(approval)) != "deny"
 
     def notify(self, text: str, level: str = "info") -> None:

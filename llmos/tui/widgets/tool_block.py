@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from time import monotonic
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message as TextualMessage
 
+from llmos.guard.reveal import reveal
 from llmos.tui.markdown.lines import Line, fold, prefixed, wrap
 from llmos.tui.widgets.blocks import TranscriptBlock
-from llmos.types import Approval, ApprovalAnswer, ToolCall, ToolResult
+
+if TYPE_CHECKING:
+    from llmos.types import Approval, ApprovalAnswer, ToolCall, ToolResult
+
 
 #: Rows of a result that are shown while the block is folded.
 FOLDED_ROWS = 6
@@ -48,7 +52,9 @@ class ToolBlock(TranscriptBlock):
             mark, style, state = "✓", "$text-success", f"{self.seconds:.1f} s" if self.seconds else "done"
         else:
             mark, style, state = "✗", "$text-error", "failed"
-        head = Content.assemble((f"{mark} ", style), (self.call.name, "bold"), (f"  {state}", "$text-muted"))
+        head = Content.assemble(
+            (f"{mark} ", style), (reveal(self.call.name), "bold"), (f"  {state}", "$text-muted")
+        )
         return wrap(head, width)
 
     def _arguments(self, width: int) -> list[Line]:
@@ -108,7 +114,8 @@ def argument_rows(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in arguments.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        rows.append(("" if len(arguments) == 1 else name, text))
+        # The model wrote them: what is invisible or steers a terminal is spelt out.
+        rows.append(("" if len(arguments) == 1 else reveal(name), reveal(text)))
     return rows
 
 

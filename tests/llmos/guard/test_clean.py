@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmos.guard.clean import StreamCleaner, clean
+from llmos.guard.clean import StreamCleaner, clean, escape_json
 
 #: Ordinary text in many scripts, among it all that needs invisible characters.
 ORDINARY = [
@@ -139,6 +140,15 @@ def test_a_stream_shows_plain_text_at_once() -> None:
     assert [stream.feed(word) for word in ("Hello ", "wor", "ld")] == ["Hello ", "wor", "ld"]
     assert stream.feed("\x1b[3") == ""
     assert stream.feed("1mred") == "red"
+
+
+@given(_TEXT)
+def test_json_is_escaped_and_means_the_same(text: str) -> None:
+    shown = escape_json(json.dumps({"a": [text]}, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == {"a": [text]}
+    assert not any(
+        unicodedata.category(c) in ("Cc", "Cs") or c in "\u202e\u200b" for c in shown.replace("\n", "")
+    )
 
 
 @given(st.sampled_from(["\x9d", "\x1b]", "\x1b", "\x1b[", "\u200d", "\r", "\x1bP\x1b"]), st.integers(1, 400))
