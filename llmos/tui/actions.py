@@ -156,7 +156,9 @@ def key_name(key: str) -> str:
         "pagedown": "PgDn",
     }
     parts = key.strip().split("+")
-    last = names.get(parts[-1], parts[-1] if len(parts[-1]) == 1 else parts[-1].capitalize())
+    last = names.get(
+        parts[-1], parts[-1] if len(parts) == 1 and len(parts[-1]) == 1 else parts[-1].capitalize()
+    )
     return "+".join([*(part.capitalize() for part in parts[:-1]), last])
 
 

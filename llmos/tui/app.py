@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,19 +14,20 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from llmos.errors import UserError
 from llmos.tui import themes
 from llmos.tui.actions import bindings, unknown_ids
 from llmos.tui.options import FaceOptions
 from llmos.tui.tabs import TABS, Tab
 from llmos.tui.widgets.status_bar import StatusBar, StatusFigures
 from llmos.tui.widgets.tab_bar import TabBar
-from llmos.types import UserError
 
 if TYPE_CHECKING:
     from llmos.tui.backend import Backend
     from llmos.tui.turns import TurnDrawer
     from llmos.types import Approval, ApprovalAnswer
 
+_HERE = Path(__file__).parent
 #: Seconds within which a second Ctrl+C quits.
 QUIT_SECONDS = 3.0
 
@@ -41,7 +43,7 @@ class LlmosApp(App[None], inherit_bindings=False):
     """
 
     # The default screen is not pushed, so its own style sheet is named here.
-    CSS_PATH: ClassVar[Any] = ["app.tcss", "screens/chat.tcss"]
+    CSS_PATH: ClassVar[Any] = [_HERE / "app.tcss", _HERE / "screens" / "chat.tcss"]
     TITLE = "LLMOS"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
@@ -175,7 +177,9 @@ class LlmosApp(App[None], inherit_bindings=False):
         from llmos.tui.screens.panel import panel_tabs
 
         known = {tab.id for tab in self.tabs}
-        self.tabs.extend(tab for tab in panel_tabs(self.backend.panels()) if tab.id not in known)
+        added = [tab for tab in panel_tabs(self.backend.panels()) if tab.id not in known]
+        # Settings stay the last tab.
+        self.tabs[-1:-1] = added
         self.show_tabs()
 
     def open_tab(self, tab_id: str) -> None:

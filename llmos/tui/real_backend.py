@@ -86,13 +86,13 @@ class RealBackend:
             events = conversation.edit(edit_of, text, options)
         else:
             events = conversation.send(text, files, options)
-        async with aclosing(events) as stream:  # type: ignore[type-var]
+        async with aclosing(events) as stream:
             async for event in stream:
                 yield event
 
     async def regenerate(self, chat_id: str, answer_id: str) -> AsyncIterator[Event]:
         """Another answer beside an earlier one."""
-        async with aclosing(self.session.conversation(chat_id).regenerate(answer_id)) as stream:  # type: ignore[type-var]
+        async with aclosing(self.session.conversation(chat_id).regenerate(answer_id)) as stream:
             async for event in stream:
                 yield event
 

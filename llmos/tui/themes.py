@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
 DEFAULT = "llmos-dark"
 
+
+def _scrollbar(bar: str, ground: str, active: str) -> dict[str, str]:
+    """Scrollbars that stay in the background until they are touched."""
+    return {
+        "scrollbar": bar,
+        "scrollbar-hover": active,
+        "scrollbar-active": active,
+        "scrollbar-background": ground,
+        "scrollbar-background-hover": ground,
+        "scrollbar-background-active": ground,
+        "scrollbar-corner-color": ground,
+    }
+
+
 THEMES: tuple[Theme, ...] = (
     Theme(
         name="llmos-dark",
@@ -28,7 +42,11 @@ THEMES: tuple[Theme, ...] = (
         surface="#1b1e28",
         panel="#242836",
         dark=True,
-        variables={"text-muted": "#9aa1b9", "block-cursor-foreground": "#14161d"},
+        variables={
+            **_scrollbar("#242836", "#14161d", "#7aa2f7"),
+            "text-muted": "#9aa1b9",
+            "block-cursor-foreground": "#14161d",
+        },
     ),
     Theme(
         name="llmos-light",
@@ -43,7 +61,11 @@ THEMES: tuple[Theme, ...] = (
         surface="#f0f1f5",
         panel="#e4e6ee",
         dark=False,
-        variables={"text-muted": "#555b6e", "block-cursor-foreground": "#fbfbfd"},
+        variables={
+            **_scrollbar("#c9cddb", "#fbfbfd", "#1d4fc4"),
+            "text-muted": "#555b6e",
+            "block-cursor-foreground": "#fbfbfd",
+        },
     ),
     Theme(
         name="high-contrast",
@@ -58,7 +80,11 @@ THEMES: tuple[Theme, ...] = (
         surface="#000000",
         panel="#202020",
         dark=True,
-        variables={"text-muted": "#e0e0e0", "block-cursor-foreground": "#000000"},
+        variables={
+            **_scrollbar("#808080", "#000000", "#ffff00"),
+            "text-muted": "#e0e0e0",
+            "block-cursor-foreground": "#000000",
+        },
     ),
     Theme(
         name="high-contrast-light",
@@ -73,7 +99,11 @@ THEMES: tuple[Theme, ...] = (
         surface="#ffffff",
         panel="#e8e8e8",
         dark=False,
-        variables={"text-muted": "#303030", "block-cursor-foreground": "#ffffff"},
+        variables={
+            **_scrollbar("#808080", "#ffffff", "#0000aa"),
+            "text-muted": "#303030",
+            "block-cursor-foreground": "#ffffff",
+        },
     ),
 )
 

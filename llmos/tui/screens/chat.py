@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Static
 
 from llmos.tui.actions import bindings
 from llmos.tui.screens.chat_blocks import BlockActions
@@ -16,8 +16,6 @@ from llmos.tui.screens.chat_complete import CompletionActions
 from llmos.tui.screens.chat_extra import ExtraActions
 from llmos.tui.screens.chat_manage import ChatActions
 from llmos.tui.screens.chat_turn import TurnActions
-from llmos.tui.widgets.chat_list import ChatList
-from llmos.tui.widgets.completion import Completion
 from llmos.tui.widgets.prompt import Prompt
 from llmos.tui.widgets.transcript import Transcript
 
@@ -30,21 +28,43 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("chat")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._filling = False
+        self._parts_there = asyncio.Event()
+        width = self.app.size.width
+        classes = {"-narrow": width < WIDE, "-tiny": width < 40, "-list": width >= WIDE}
+        self.set_classes([name for name, holds in classes.items() if holds])
+
     def compose_body(self) -> ComposeResult:
         """List, transcript with the prompt below it, side panel."""
         with Horizontal(id="main"):
-            yield ChatList(id="chats")
+            # The list itself comes after the first paint; this keeps its place.
+            yield Vertical(id="list-place")
             with Vertical(id="center"):
                 yield Transcript(id="transcript")
-                yield Static("▼ new below (Ctrl+End)", id="new-below")
-                yield Completion(id="completion")
                 yield Prompt(id="prompt", placeholder="Ask anything. Enter sends, Ctrl+J new line, F1 help")
 
     def on_mount(self) -> None:
         """Focus the prompt; everything else comes after the first paint."""
         self.prompt.focus()
-        self._arrange(self.app.size.width)
-        self.set_class(self.app.size.width >= WIDE, "-list")
+        self.call_after_refresh(self.fill)
+
+    async def fill(self) -> None:
+        """What the first paint can do without: the list, the completions, the mark of new text."""
+        from llmos.tui.widgets.chat_list import ChatList
+        from llmos.tui.widgets.completion import Completion
+        from llmos.tui.widgets.new_below import NewBelow
+
+        if self.filled or self._filling:
+            return
+        self._filling = True
+        await self.query_one("#center").mount_all(
+            [NewBelow(id="new-below"), Completion(id="completion")],
+            before="#prompt",
+        )
+        await self.query_one("#list-place").mount(ChatList(id="chats"))
+        self._parts_there.set()
 
     def on_resize(self, event: events.Resize) -> None:
         """Side columns become overlays on narrow screens."""
@@ -56,6 +76,7 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
 
     async def backend_ready(self) -> None:
         """The store is open: the list, the first chat, the draft."""
+        await self._parts_there.wait()
         await self.refresh_list()
         await self.open_chat(self.face.first_chat)
         self.load_prompt_history()
@@ -69,6 +90,8 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
     def action_toggle_list(self) -> None:
         """Show or hide the list of chats; showing it puts the focus there."""
         self.toggle_class("-list")
+        if not self.filled:
+            return
         if self.has_class("-list"):
             self.call_after_refresh(self.chat_list.focus_rows)
         else:
@@ -98,17 +121,16 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
     def on_transcript_following(self, event: Transcript.Following) -> None:
         """Mark that something new is out of sight."""
         if event.at_end:
-            self.query_one("#new-below").remove_class("-shown")
+            self.query("#new-below").remove_class("-shown")
 
     def mark_new_below(self) -> None:
         """Show the mark when text comes while the end is out of sight."""
         if not self.transcript.at_end:
-            self.query_one("#new-below").add_class("-shown")
+            self.query("#new-below").add_class("-shown")
 
-    def on_click(self, event: events.Click) -> None:
+    def on_new_below_clicked(self) -> None:
         """A click on the mark goes to the end."""
-        if event.widget is not None and event.widget.id == "new-below":
-            self.transcript.to_end()
+        self.transcript.to_end()
 
     def on_transcript_cursor_moved(self, event: Transcript.CursorMoved) -> None:
         """Say which keys work on the block."""

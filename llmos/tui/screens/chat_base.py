@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmos.tui.screens.base import TabScreen
-from llmos.tui.widgets.chat_list import ChatList
-from llmos.tui.widgets.completion import Completion
 from llmos.tui.widgets.prompt import Prompt
 from llmos.tui.widgets.status_bar import StatusBar
 from llmos.tui.widgets.tab_bar import TabBar
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
     from llmos.conversation.store import Store
     from llmos.tui.turns import TurnDrawer
     from llmos.tui.widgets.blocks import TranscriptBlock
+    from llmos.tui.widgets.chat_list import ChatList
+    from llmos.tui.widgets.completion import Completion
     from llmos.types import Message
 
 
@@ -35,6 +35,11 @@ class ChatBase(TabScreen):
         self.chat_title = ""
         self.messages: list[Message] = []
         self.editing = ""
+
+    @property
+    def filled(self) -> bool:
+        """True once the parts are there that the first paint did without."""
+        return bool(self.query("#completion"))
 
     async def store(self) -> Store:
         """The chats, once they are open."""
@@ -156,11 +161,15 @@ class ChatBase(TabScreen):
     @property
     def chat_list(self) -> ChatList:
         """The list of chats."""
+        from llmos.tui.widgets.chat_list import ChatList
+
         return self.query_one("#chats", ChatList)
 
     @property
     def completion(self) -> Completion:
         """The completions above the prompt."""
+        from llmos.tui.widgets.completion import Completion
+
         return self.query_one("#completion", Completion)
 
     @property

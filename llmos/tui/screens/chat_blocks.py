@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import work
 
-from llmos.tui.clipboard import copy
+from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
-from llmos.tui.screens.picker import Pick, Picker
-from llmos.tui.widgets.answer import AnswerBlock
-from llmos.tui.widgets.blocks import Block, MarkdownBlock, TranscriptBlock, UserBlock
-from llmos.types import Message, UserError
+
+if TYPE_CHECKING:
+    from llmos.tui.widgets.blocks import Block, TranscriptBlock
+    from llmos.types import Message
 
 
 class BlockActions(ChatBase):
@@ -43,6 +44,8 @@ class BlockActions(ChatBase):
             await self._sibling(block, -1 if what == "older" else 1)
 
     def _copy(self, text: str, told: str) -> None:
+        from llmos.tui.clipboard import copy
+
         if text.strip():
             copy(self.app, text)
             self.face.tell(told)
@@ -60,6 +63,8 @@ class BlockActions(ChatBase):
 
     @work(group="choose-code")
     async def _choose_code(self, codes: list[str]) -> None:
+        from llmos.tui.screens.picker import Pick, Picker
+
         picks = [
             Pick(str(index), code.strip().split("\n")[0][:60], f"{code.count(chr(10))} lines")
             for index, code in enumerate(codes)
@@ -72,6 +77,8 @@ class BlockActions(ChatBase):
 
     def action_copy_answer(self) -> None:
         """Copy the last answer."""
+        from llmos.tui.widgets.answer import AnswerBlock
+
         for block in reversed(self.transcript.blocks):
             if isinstance(block, AnswerBlock) and block.text:
                 self._copy(block.text, "Copied the last answer.")
@@ -95,6 +102,8 @@ class BlockActions(ChatBase):
         self._copy(self.face.clean(text), "Copied the chat.")
 
     def _edit(self, block: TranscriptBlock) -> None:
+        from llmos.tui.widgets.blocks import UserBlock
+
         if not isinstance(block, UserBlock):
             blocks = self.transcript.blocks
             before = blocks[: blocks.index(block)]
@@ -174,6 +183,8 @@ class BlockActions(ChatBase):
     async def show_branches(self) -> None:
         """Mark the blocks that have siblings."""
         from llmos.tui.history import branch_mark
+        from llmos.tui.widgets.answer import AnswerBlock
+        from llmos.tui.widgets.blocks import UserBlock
 
         store = await self.store()
         siblings = await store.run(store.sibling_ids, self.chat_id)
@@ -209,6 +220,9 @@ class BlockActions(ChatBase):
     @work(group="sources")
     async def open_sources(self, block: TranscriptBlock) -> None:
         """Show a page that the answer cites."""
+        from llmos.tui.screens.picker import Pick, Picker
+        from llmos.tui.widgets.answer import AnswerBlock
+
         citations = block.citations if isinstance(block, AnswerBlock) else {}
         if not citations:
             block.toggle_fold()
@@ -232,5 +246,7 @@ class BlockActions(ChatBase):
 
     async def add_text(self, text: str) -> None:
         """A text of the program in the transcript, as Markdown; not stored."""
+        from llmos.tui.widgets.blocks import MarkdownBlock
+
         await self.transcript.add(MarkdownBlock(text))
         self.transcript.to_end()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from textual import work
 
+from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
-from llmos.tui.widgets.completion import Candidate, best
-from llmos.tui.widgets.prompt import Prompt
-from llmos.types import UserError
 
 if TYPE_CHECKING:
     from llmos.tui.backend import CommandOffer
+    from llmos.tui.widgets.completion import Candidate
+    from llmos.tui.widgets.prompt import Prompt
 
 
 class CompletionActions(ChatBase):
@@ -32,7 +30,11 @@ class CompletionActions(ChatBase):
 
     async def on_prompt_completion_wanted(self, event: Prompt.CompletionWanted) -> None:
         """Show what fits the word before the cursor."""
+        from llmos.tui.widgets.completion import best
+
         event.stop()
+        if not self.filled:
+            return
         word = event.word
         candidates: list[Candidate] = []
         if word.startswith("/") and event.at_start:
@@ -59,6 +61,7 @@ class CompletionActions(ChatBase):
 
     def _slash_candidates(self) -> list[Candidate]:
         from llmos.tui.commands import COMMANDS
+        from llmos.tui.widgets.completion import Candidate
 
         own = [
             Candidate(f"/{command.name}", f"{command.help} {command.argument}".strip()) for command in COMMANDS
@@ -76,6 +79,7 @@ class CompletionActions(ChatBase):
         import asyncio
 
         from llmos.tui.mentions import file_candidates
+        from llmos.tui.widgets.completion import Candidate
 
         found = await asyncio.to_thread(file_candidates, word)
         if len(word) > 1 and self.face.backend is not None and "/" not in word:
@@ -88,6 +92,8 @@ class CompletionActions(ChatBase):
 
     async def run_slash(self, text: str) -> bool:
         """Run a slash command; False when the text is none."""
+        import inspect
+
         from llmos.tui.commands import find_command
 
         name, _, rest = text[1:].partition(" ")
@@ -205,6 +211,8 @@ def parse_arguments(command: CommandOffer, rest: str) -> dict[str, Any]:
     Raises:
         UserError: a quotation is open, an argument is missing or has the wrong form.
     """
+    import shlex
+
     try:
         words = shlex.split(rest)
     except ValueError as error:

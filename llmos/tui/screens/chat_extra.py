@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import work
-from textual.containers import Horizontal
-from textual.widgets import Input, OptionList, Static
 
+from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
-from llmos.tui.screens.picker import Pick, Picker
-from llmos.types import UserError
+
+if TYPE_CHECKING:
+    from llmos.tui.widgets.welcome import Welcome
+
 
 #: What the bundled model does well.
 STARTERS = (
@@ -29,27 +31,26 @@ class ExtraActions(ChatBase):
 
     async def refresh_welcome(self) -> None:
         """One line on the model and three starters, while the chat is empty."""
+        from llmos.tui.widgets.welcome import Welcome
+
         if self.chat_id or self.transcript.blocks or self.turn is not None:
             return
         about = self.face.backend.about_model() if self.face.backend is not None else ""
         line = self.face.clean(about) or "The model is being loaded; you can type already."
-        existing = self.query("#welcome")
-        if existing:
-            existing.first(Static).update(line)
-            return
-        starters = OptionList(*STARTERS, id="starters", compact=True, markup=False)
-        await self.transcript.mount(Static(line, id="welcome", markup=False), starters)
+        if existing := self.query(Welcome):
+            existing.first().set_about(line)
+        else:
+            await self.transcript.mount(Welcome(line, STARTERS))
 
     def remove_welcome(self) -> None:
         """Take the first-run lines away."""
-        self.query("#welcome, #starters").remove()
+        self.query("Welcome").remove()
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+    def on_welcome_chosen(self, event: Welcome.Chosen) -> None:
         """A starter is sent."""
-        if event.option_list.id == "starters":
-            event.stop()
-            self.prompt.focus()
-            self.send(STARTERS[event.option_index])
+        event.stop()
+        self.prompt.focus()
+        self.send(event.text)
 
     # Find
 
@@ -65,9 +66,12 @@ class ExtraActions(ChatBase):
             self.find_next(rest)
 
     async def _show_find(self, text: str) -> None:
-        if not self.query("#find"):
-            bar = Horizontal(Static("find ", id="find-label"), Input(id="find-input", compact=True), id="find")
-            await self.query_one("#center").mount(bar, before="#completion")
+        from textual.widgets import Input
+
+        from llmos.tui.widgets.find_bar import FindBar
+
+        if not self.query(FindBar):
+            await self.query_one("#center").mount(FindBar(), before="#prompt")
         field = self.query_one("#find-input", Input)
         field.value = text
         field.focus()
@@ -76,7 +80,7 @@ class ExtraActions(ChatBase):
 
     def hide_find(self) -> None:
         """Leave the search in the chat."""
-        self.query("#find").remove()
+        self.query("FindBar").remove()
         self._unmark()
         if self.turn is None:
             self.set_hint("")
@@ -143,6 +147,8 @@ class ExtraActions(ChatBase):
     @work(group="chat-settings")
     async def action_sampling(self) -> None:
         """Choose a sampling setting of this chat and change it."""
+        from llmos.tui.screens.picker import Pick, Picker
+
         store = await self.store()
         chat_id = await self.stored_chat()
         present = await store.run(store.chat_settings, chat_id)
@@ -185,6 +191,8 @@ class ExtraActions(ChatBase):
     @work(group="chat-settings")
     async def action_pick_persona(self) -> None:
         """Choose an expert for this chat."""
+        from llmos.tui.screens.picker import Pick, Picker
+
         backend = await self.face.ready()
         clean = self.face.clean
         personas = await backend.personas()
@@ -218,6 +226,7 @@ class ExtraActions(ChatBase):
     @work(group="template")
     async def action_pick_template(self) -> None:
         """Insert a prompt template; its variables are asked for."""
+        from llmos.tui.screens.picker import Pick, Picker
         from llmos.tui.templates import fill, find_templates, variables
 
         templates = find_templates()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from textual import work
-from textual.widgets import Input, TextArea
 
+from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
-from llmos.tui.screens.picker import Pick, Picker
-from llmos.tui.widgets.chat_list import ChatList, ChatOptions, ChatRow
-from llmos.tui.widgets.transcript import PAGE, Transcript
-from llmos.types import UserError
+from llmos.tui.widgets.transcript import PAGE
 
 if TYPE_CHECKING:
     from textual.timer import Timer
+    from textual.widgets import Input, TextArea
+
+    from llmos.tui.widgets.chat_list import ChatList, ChatOptions
+    from llmos.tui.widgets.transcript import Transcript
 
 #: Rows of the list; the search finds the others.
 LISTED = 300
@@ -34,6 +34,8 @@ class ChatActions(ChatBase):
 
     async def refresh_list(self) -> None:
         """Show the list of chats anew."""
+        from llmos.tui.widgets.chat_list import ChatRow
+
         store = await self.store()
         search = self.chat_list.search_text
         chats = await store.run(lambda: store.list_chats(limit=LISTED, title=search))
@@ -232,6 +234,8 @@ class ChatActions(ChatBase):
     @work(group="search")
     async def action_search_chats(self) -> None:
         """Full-text search over all chats; choosing a hit opens its chat there."""
+        from llmos.tui.screens.picker import Pick, Picker
+
         store = await self.store()
         clean = self.face.clean
 
@@ -289,6 +293,8 @@ class ChatActions(ChatBase):
         self.run_worker(self._store_history(history), group="history")
 
     async def _store_history(self, history: list[str]) -> None:
+        import json
+
         try:
             store = await self.store()
         except UserError:
@@ -300,6 +306,8 @@ class ChatActions(ChatBase):
     @work(group="history")
     async def load_prompt_history(self) -> None:
         """What was sent in earlier sessions."""
+        import json
+
         store = await self.store()
         try:
             earlier = json.loads(await store.run(store.draft, HISTORY_KEY) or "[]")

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
-from llmos.tui.turns import TurnDrawer
-from llmos.tui.widgets.prompt import Prompt
-from llmos.tui.widgets.tool_block import ApprovalBlock
-from llmos.types import (
-    Approval,
-    ApprovalAnswer,
-    ApprovalNeeded,
-    Event,
-    Notice,
-    TextDelta,
-    ThinkingDelta,
-    ToolAsked,
-    ToolDone,
-    TurnDone,
-    TurnStarted,
-    UserError,
-)
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from llmos.tui.turns import TurnDrawer
+    from llmos.tui.widgets.prompt import Prompt
+    from llmos.tui.widgets.tool_block import ApprovalBlock
+    from llmos.types import Approval, ApprovalAnswer, Event
 
 #: Letters of the first message that name a chat until it has a better title.
 TITLE_LETTERS = 60
@@ -87,6 +78,8 @@ class TurnActions(ChatBase):
         await self._run_turn(self.chat_id, "", backend.regenerate(self.chat_id, answer_id))
 
     async def _run_turn(self, chat_id: str, text: str, events: AsyncIterator[Event]) -> None:
+        from llmos.tui.turns import TurnDrawer
+
         face = self.face
         drawer = TurnDrawer(chat_id, text, face.clean, slow=face.options.slow, on_event=self._on_turn_event)
         face.turns[chat_id] = drawer
@@ -97,8 +90,6 @@ class TurnActions(ChatBase):
             self.set_hint("Esc stop")
         try:
             await drawer.run(events)
-        except asyncio.CancelledError:
-            raise
         finally:
             face.turns.pop(chat_id, None)
             if self.is_attached:
@@ -116,6 +107,17 @@ class TurnActions(ChatBase):
         self.set_timer(3.0, self.refresh_list)
 
     def _on_turn_event(self, drawer: TurnDrawer, event: Event) -> None:
+        from llmos.types import (
+            ApprovalNeeded,
+            Notice,
+            TextDelta,
+            ThinkingDelta,
+            ToolAsked,
+            ToolDone,
+            TurnDone,
+            TurnStarted,
+        )
+
         here = drawer.chat_id == self.chat_id
         if here and isinstance(event, TextDelta | ThinkingDelta | ToolAsked | ToolDone):
             self.mark_new_below()
@@ -152,6 +154,10 @@ class TurnActions(ChatBase):
 
     async def ask(self, approval: Approval) -> ApprovalAnswer:
         """A question outside of a turn."""
+        import asyncio
+
+        from llmos.tui.widgets.tool_block import ApprovalBlock
+
         block = ApprovalBlock(approval)
         future: asyncio.Future[ApprovalAnswer] = asyncio.get_running_loop().create_future()
         self._outside[approval.id] = future
@@ -181,7 +187,7 @@ class TurnActions(ChatBase):
 
     async def action_stop(self) -> None:
         """Esc: stop, else leave what is open, else back to the prompt."""
-        if self.completion.candidates:
+        if self.filled and self.completion.candidates:
             self.completion.hide()
             self.prompt.completing = False
         elif await self.stop_turn():

@@ -56,7 +56,7 @@ def help_text(face: LlmosApp) -> str:
             for action in ACTIONS
             if action.scope == scope and keys_of(action, face.options.keys)
         ]
-        parts.append(f"## {SCOPES[scope]}\n\n| keys | |\n|---|---|\n" + "\n".join(rows))
+        parts.append(f"## {SCOPES[scope]}\n\n| keys | what it does |\n|---|---|\n" + "\n".join(rows))
     parts.append("`/help QUESTION` searches the handbook; Ctrl+P finds every action by name.")
     return "\n\n".join(parts)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
 from llmos.tui.markdown.lines import BLANK, Line, wrap
 from llmos.tui.widgets.blocks import TranscriptBlock
-from llmos.types import Message, Page
+
+if TYPE_CHECKING:
+    from llmos.types import Message, Page
+
 
 _STATUS_LINES = {
     "stopped": "Stopped; what came before is kept.",

@@ -7,14 +7,17 @@ A block joins the cursor by its methods, not by its class (see ``Block``): ``cop
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from textual.content import Content
 from textual.message import Message as TextualMessage
 
 from llmos.tui.markdown.lines import BLANK, Line, plain_text, prefixed, wrap
 from llmos.tui.widgets.lines_view import LinesView
-from llmos.types import Message
+
+if TYPE_CHECKING:
+    from llmos.types import Message
+
 
 Clean = Callable[[str], str]
 
@@ -40,6 +43,21 @@ class Block(Protocol):
 
 class TranscriptBlock(LinesView):
     """A block with a source text that is shown as lines."""
+
+    DEFAULT_CSS = """
+    TranscriptBlock {
+        margin-bottom: 1;
+        padding: 0 1 0 1;
+        border-left: blank;
+    }
+    TranscriptBlock.-cursor {
+        border-left: wide $accent;
+        background: $boost;
+    }
+    TranscriptBlock.-found {
+        border-left: wide $success;
+    }
+    """
 
     #: What it is called in the help and in the block's menu.
     kind = "block"
@@ -79,6 +97,13 @@ class TranscriptBlock(LinesView):
 
 class UserBlock(TranscriptBlock):
     """What the user wrote, as it was written."""
+
+    DEFAULT_CSS = """
+    UserBlock {
+        border-left: wide $primary;
+        background: $surface;
+    }
+    """
 
     kind = "your message"
 

@@ -66,6 +66,22 @@ class ChatOptions(OptionList):
 class ChatList(Vertical):
     """Search above, chats below."""
 
+    DEFAULT_CSS = """
+    ChatList {
+        height: 1fr;
+    }
+    #chat-search {
+        margin-bottom: 1;
+        background: $boost;
+    }
+    #chat-options, #chat-options:focus {
+        height: 1fr;
+        background: $surface;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
+    """
+
     class SearchChanged(TextualMessage):
         """Another search text."""
 

@@ -87,6 +87,8 @@ def fuzzy(word: str, text: str) -> int | None:
 
 def best(word: str, candidates: list[Candidate], limit: int = 40) -> list[Candidate]:
     """Candidates that fit, best first."""
+    if len(word) < 2:
+        return candidates[:limit]
     scored = [
         (score, number, candidate)
         for number, candidate in enumerate(candidates)

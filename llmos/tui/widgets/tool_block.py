@@ -122,6 +122,16 @@ def argument_rows(arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
 class ApprovalBlock(TranscriptBlock, can_focus=True):
     """A question before an effect: the exact bytes, why it is asked, and keys to answer."""
 
+    DEFAULT_CSS = """
+    ApprovalBlock {
+        border-left: wide $warning;
+        background: $surface;
+    }
+    ApprovalBlock:focus {
+        background: $boost;
+    }
+    """
+
     kind = "question"
 
     BINDINGS: ClassVar[list[BindingType]] = [
