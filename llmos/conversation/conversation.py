@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from llmos.conversation.branches import BranchMixin
-from llmos.conversation.budget import Budget
 from llmos.conversation.errors import Busy, PromptTooLong
 from llmos.conversation.intake import attachments as pages_of
 from llmos.conversation.intake import clean_input
 from llmos.conversation.ports import Plugins
-from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for
+from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for, tools_for
 from llmos.conversation.store import Store
 from llmos.conversation.turn import TurnParts, TurnRun
 from llmos.conversation.window import Window
@@ -148,7 +148,7 @@ class Conversation(BranchMixin):
         text: str,
         attachments: Sequence[Path | Page] = (),
         options: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Send a message and receive the answer as events, ``TurnDone`` last.
 
         The message is on disk before anything is generated. Closing the iterator stops the answer.
@@ -172,12 +172,13 @@ class Conversation(BranchMixin):
         async def body(emit: Callable[[Event], None]) -> None:
             await self._send(emit, clean, pages, dict(options or {}))
 
-        async for event in self._stream(body):
-            yield event
+        async with aclosing(self._stream(body)) as events:
+            async for event in events:
+                yield event
 
     async def regenerate(
         self, message_id: str = "", options: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Answer a user's message once more, as a new branch beside the old answer.
 
         Args:
@@ -191,12 +192,13 @@ class Conversation(BranchMixin):
             await self.open()
             await self._answer(emit, user, dict(options or {}), bring=False)
 
-        async for event in self._stream(body):
-            yield event
+        async with aclosing(self._stream(body)) as events:
+            async for event in events:
+                yield event
 
     async def edit(
         self, message_id: str, text: str, options: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Send a changed version of an earlier message of the user, as a new branch beside it."""
         old = await self.store.run(self.store.message, message_id)
         if old is None or old.role != "user":
@@ -212,8 +214,9 @@ class Conversation(BranchMixin):
             await self.open()
             await self._send(emit, clean, kept, dict(options or {}))
 
-        async for event in self._stream(body):
-            yield event
+        async with aclosing(self._stream(body)) as events:
+            async for event in events:
+                yield event
 
     def stop(self) -> None:
         """Stop the answer that is being written; what had come is kept and marked.
@@ -236,7 +239,7 @@ class Conversation(BranchMixin):
 
     # -- how a turn runs -------------------------------------------------------------------
 
-    async def _stream(self, body: Body) -> AsyncIterator[Event]:
+    async def _stream(self, body: Body) -> AsyncGenerator[Event, None]:
         """Run a turn as a task and yield what it emits."""
         if self.busy:
             raise Busy
@@ -306,8 +309,8 @@ class Conversation(BranchMixin):
             await self.open()
             raise
         except asyncio.CancelledError:
-            message = turn.stopped() if turn is not None else None
-            emit(TurnDone(message or self._nothing(user, answer_id), None))
+            nothing = Message("assistant", "", answer_id, self.chat_id, user.id, status="stopped")
+            emit(TurnDone((turn.stopped() if turn is not None else None) or nothing, None))
             self._leaf = self._last_id(user.id)
             raise
         except BaseException:
@@ -315,10 +318,6 @@ class Conversation(BranchMixin):
             raise
         self._leaf = self._last_id(user.id)
         self._spawn("turn done", self._done(user, answer, options))
-
-    def _nothing(self, user: Message, answer_id: str) -> Message:
-        """An answer that was stopped before it began; not stored."""
-        return Message("assistant", "", id=answer_id, chat_id=self.chat_id, parent_id=user.id, status="stopped")
 
     def _last_id(self, otherwise: str) -> str:
         """The last message of the window, after which the next one comes."""
@@ -336,7 +335,7 @@ class Conversation(BranchMixin):
         self.window.low_water = self.settings.low_water
         self.window.set_system(system_prompt_for(self.settings, chat, options, self.kernel.model))
         await self.plugins.prepare()
-        tools = self._offered(chat, options)
+        tools = tools_for(self.plugins.tools(), chat, options)
         rounds = int(options.get("tool_rounds", self.settings.tool_rounds))
         return TurnParts(
             chat_id=self.chat_id,
@@ -357,12 +356,6 @@ class Conversation(BranchMixin):
             result_urls=self._result_urls,
             on_death=self._on_death,
         )
-
-    def _offered(self, chat: Mapping[str, Any], options: Mapping[str, Any]) -> list[ToolSpec]:
-        """Tools of this turn: all, or those that the turn, the chat or its persona names."""
-        names = options.get("tools", chat.get("tools"))
-        tools = self.plugins.tools()
-        return tools if names is None else [tool for tool in tools if tool.name in names]
 
     def _asker(self, emit: Callable[[Event], None]) -> Callable[[Approval], Awaitable[ApprovalAnswer]]:
         async def ask(approval: Approval) -> ApprovalAnswer:
@@ -404,10 +397,3 @@ class Conversation(BranchMixin):
     def labels(self) -> Labels:
         """Joined labels of all that the model reads: the window and descriptions of tools."""
         return self.guard.label_answer(self.window_state(self.plugins.tools()))
-
-    async def fits(self, text: str) -> bool:
-        """Whether a text could be sent now; True when no model is loaded yet."""
-        if self.kernel.model is None:
-            return True
-        budget = Budget(self.kernel, self.plugins, self.settings.max_tokens or None)
-        return await budget.count(text) + self.window.fixed_tokens <= budget.prompt_tokens

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 from llmos.plugins.hookspecs import Middleware, Next
 from llmos.types import Event, Notice, TextDelta, ThinkingDelta, TurnDone, TurnRequest
@@ -95,8 +95,12 @@ class _Layer:
             "warning",
         )
         if not shown:
-            async for event in self._below(request):
-                yield event
+            below = self._below(request)
+            try:
+                async for event in below:
+                    yield event
+            finally:
+                await _close(below)
 
     async def _next(self, iterator: AsyncIterator[Event], watch: _Below) -> Event:
         """The layer's next event, while it shows signs of life."""
@@ -166,10 +170,12 @@ async def _layer_anext(iterator: AsyncIterator[Event]) -> Event:
         raise LayerFault("it tried to end the program") from error
 
 
-async def _close(stream: AsyncIterator[Event] | None) -> None:
+async def _close(stream: Any) -> None:
     """Close an iterator that can be closed; what it raises while closing is of no interest."""
     close = getattr(stream, "aclose", None)
     if close is None:
+        if asyncio.iscoroutine(stream):  # a layer written as a plain coroutine
+            stream.close()
         return
     try:
         await close()

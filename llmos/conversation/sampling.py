@@ -9,7 +9,7 @@ from typing import Any
 from llmos.formats import DEFAULT_SYSTEM_PROMPT
 from llmos.kernel.protocol import ModelInfo
 from llmos.settings import ChatSettings
-from llmos.types import SamplingSettings, UserError
+from llmos.types import SamplingSettings, ToolSpec, UserError
 
 _NUMBERS = {field.name for field in fields(SamplingSettings)}
 
@@ -60,3 +60,9 @@ def system_prompt_for(
     if model is not None and model.name.lower().startswith("llmos"):
         return DEFAULT_SYSTEM_PROMPT
     return ""
+
+
+def tools_for(tools: list[ToolSpec], chat: Mapping[str, Any], options: Mapping[str, Any]) -> list[ToolSpec]:
+    """Tools of a turn: all, or those that the turn, else the chat (its persona), names."""
+    names = options.get("tools", chat.get("tools"))
+    return tools if names is None else [tool for tool in tools if tool.name in names]

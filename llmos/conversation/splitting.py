@@ -8,12 +8,14 @@ went, so that a long answer costs time in proportion to its length.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from llmos.kernel.protocol import ParsedAnswer
 from llmos.types import TextDelta, ThinkingDelta
 
 Delta = TextDelta | ThinkingDelta
+Mode = Literal["unknown", "text", "thinking", "call"]
 
 #: Characters that markers of any family are made with at their ends.
 _MARKER = frozenset("<>[]|{}`")
@@ -47,7 +49,7 @@ class Splitter:
         self._parts: list[str] = [opened] if opened else []
         self._text = ""
         self._thinking = ""
-        self._mode: Literal["unknown", "text", "thinking", "call"] = "unknown"
+        self._mode: Mode = "unknown"
 
     @property
     def raw(self) -> str:
@@ -86,24 +88,21 @@ class Splitter:
 
     def _take_apart(self, settled: str) -> list[Delta]:
         """Deltas of the settled text; finds out where the next chunk belongs."""
-        raw = self.raw
-        deltas: list[Delta] = []
         if self._json_calls and settled.lstrip().startswith("{"):
             self._mode = "call"
-            return deltas
-        if settled:
-            deltas = self._grown(self._parse(settled))
-        if settled != raw:
-            self._mode = "unknown"
-            return deltas
-        probe = self._parse(raw + _PROBE)
-        if probe.content.endswith(_PROBE):
-            self._mode = "text" if self._text else "unknown"
-        elif probe.thinking.endswith(_PROBE):
-            self._mode = "thinking" if self._thinking else "unknown"
-        else:
-            self._mode = "call"
-        return deltas
+            return []
+        # The letter at the end keeps the blanks before it, which the parser would strip, and shows
+        # where the next chunk would go.
+        parsed = self._parse(settled + _PROBE)
+        mode: Mode = "call"
+        if parsed.content.endswith(_PROBE):
+            parsed = replace(parsed, content=parsed.content[:-1])
+            mode = "text" if parsed.content else "unknown"
+        elif parsed.thinking.endswith(_PROBE):
+            parsed = replace(parsed, thinking=parsed.thinking[:-1])
+            mode = "thinking" if parsed.thinking else "unknown"
+        self._mode = mode if len(settled) == len(self.raw) else "unknown"
+        return self._grown(parsed)
 
     def _grown(self, parsed: ParsedAnswer) -> list[Delta]:
         """What the parsed text has beyond what was given out."""

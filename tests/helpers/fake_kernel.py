@@ -38,7 +38,7 @@ from llmos.kernel.protocol import (
 )
 from llmos.types import Message, SamplingSettings, StopReason, ToolSpec
 
-_PIECE = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS) + r"|\s*[^\s<]+|\s+|<")
+_PIECE = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS) + r"|\n|[^\S\n]*[^\s<]+|\s|<")
 
 Reply = "str | Script | Callable[[GenerateRequest, str], str | Script]"
 
