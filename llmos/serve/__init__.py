@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server over the kernel, and the terminal face in a browser."""

@@ -1,0 +1,97 @@
+"""``llmos serve``: the model for other programs, over OpenAI's wire format."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from llmos.types import UserError
+
+
+@click.command()
+@click.option("--model", default="", help="Model to serve; the default one otherwise.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on."
+)
+@click.option("--token", envvar="LLMOS_TOKEN", help="Token that clients must send; a random one by default.")
+@click.option("--no-token", is_flag=True, help="Ask for no token; on this machine's own addresses only.")
+@click.option(
+    "--slots", default=8, show_default=True, type=click.IntRange(1, 64), help="Answers decoded together."
+)
+@click.option(
+    "--context", default=0, type=click.IntRange(0), help="Context window in tokens, for all slots together."
+)
+@click.option("--embedder", default="", help="Embedding model for /v1/embeddings.")
+@click.option("--host-name", "host_names", multiple=True, help="Name under which the server is reached.")
+@click.option("--origin", "origins", multiple=True, help="Origin of a web page that may use the server.")
+def serve(
+    model: str,
+    host: str,
+    port: int,
+    token: str | None,
+    no_token: bool,
+    slots: int,
+    context: int,
+    embedder: str,
+    host_names: tuple[str, ...],
+    origins: tuple[str, ...],
+) -> None:
+    """Serve the model to other programs."""
+    from llmos.serve.access import Access, is_loopback, new_token, with_hosts
+
+    if no_token and not is_loopback(host):
+        raise UserError(
+            f"Without a token the server listens on this machine only, not on {host}; leave out --no-token."
+        )
+    secret = "" if no_token else (token or new_token())
+    if not no_token and not secret.strip():
+        raise UserError("The token is empty; leave --token out for a random one.")
+    access = Access(secret, with_hosts([host, *host_names]), frozenset(origins))
+    asyncio.run(_serve(access, model, host, port, slots, context, embedder))
+
+
+async def _serve(
+    access: object, model: str, host: str, port: int, slots: int, context: int, embedder: str
+) -> None:
+    import uvicorn
+
+    from llmos.catalog.owned import find_owned
+    from llmos.kernel.client import KernelClient
+    from llmos.kernel.locate import resolve
+    from llmos.kernel.protocol import LoadRequest
+    from llmos.serve.access import Access
+    from llmos.serve.api_server import ApiServer
+
+    assert isinstance(access, Access)
+    kernel, embedding = KernelClient(), KernelClient()
+    try:
+        owned = find_owned(model) if model else None
+        path = owned.path if owned else resolve(model).path
+        info = await kernel.load(LoadRequest(path, context=context, max_sequences=slots + 2))
+        embed = None
+        if embedder:
+            await embedding.load(LoadRequest(resolve(embedder).path, embedding=True))
+            embed = embedding.embed
+        app = ApiServer(kernel, slots, embed).app(access)
+        config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
+        server = uvicorn.Server(config)
+        task = asyncio.ensure_future(server.serve())
+        while not server.started and not task.done():
+            await asyncio.sleep(0.02)
+        if task.done():
+            raise UserError(
+                f"The server cannot listen on {host}:{port}; is the port taken? --port 0 finds a free one."
+            )
+        bound = server.servers[0].sockets[0].getsockname()[1]
+        click.echo(f"{info.name} at http://{host}:{bound}/v1 ({slots} slots, {info.context} tokens)")
+        if access.token:
+            click.echo(f"Token: {access.token}")
+        click.echo("Ctrl+C ends it.")
+        await task
+    except SystemExit as error:
+        raise UserError(f"The server cannot listen on {host}:{port}; is the port taken?") from error
+    finally:
+        await kernel.close()
+        await embedding.close()
