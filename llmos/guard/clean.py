@@ -72,14 +72,26 @@ _CONDITIONAL = frozenset(
 
 _CONDITIONAL_PATTERN = re.compile("[" + "".join(sorted(_CONDITIONAL)) + "]")
 
-#: Any character that could be touched: where none is found the text is returned as it is.
-_SUSPECT = re.compile(
+#: Any character that could be touched, in tables that the regular expression engine is quick with:
+#: the common plane, then a single range, and only where that is met the scattered rest.
+_SUSPECT_COMMON = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff]"
+)
+_ASTRAL = re.compile("[\U0001bca0-\U0010ffff]")
+_SUSPECT_ASTRAL = re.compile(
+    "[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(1, 17))
     + "]"
 )
+
+
+def _suspect(text: str) -> bool:
+    """Whether anything in the text could be touched; else it is returned as it is."""
+    if _SUSPECT_COMMON.search(text):
+        return True
+    return not text.isascii() and bool(_ASTRAL.search(text) and _SUSPECT_ASTRAL.search(text))
+
 
 _FLAG = "\U0001f3f4"
 _TAG_END = "\U000e007f"
@@ -104,7 +116,7 @@ def clean(text: str) -> str:
     Returns:
         The cleaned text; ``clean(clean(x)) == clean(x)``.
     """
-    if not _SUSPECT.search(text):
+    if not _suspect(text):
         return text
     text = _ESCAPES.sub("", text)
     text = _NEWLINES.sub("\n", text)
@@ -121,9 +133,11 @@ def escape_json(text: str) -> str:
     Args:
         text: the output of ``json.dumps(…, ensure_ascii=False)``.
     """
-    if not _SUSPECT.search(text):
+    if not _suspect(text):
         return text
-    return _SUSPECT.sub(lambda found: found.group() if found.group() == "\n" else _escaped(found.group()), text)
+    for pattern in (_SUSPECT_COMMON, _SUSPECT_ASTRAL):
+        text = pattern.sub(lambda found: _escaped(found.group()), text)
+    return text
 
 
 def _escaped(char: str) -> str:
@@ -224,7 +238,7 @@ class StreamCleaner:
         """
         if not piece:
             return ""
-        if not (self._raw or self._line or self._held or _SUSPECT.search(piece)):
+        if not (self._raw or self._line or self._held or _suspect(piece)):
             self._before = piece[-1]
             return piece
         raw = self._raw + piece

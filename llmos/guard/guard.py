@@ -69,9 +69,12 @@ def untrusted_origins(labels: Iterable[Labels]) -> tuple[str, ...]:
     """Where the untrusted among these texts came from, sorted; ``unknown`` when one names no source."""
     found: set[str] = set()
     for one in labels:
-        if one.integrity is Integrity.UNTRUSTED:
-            sources = [origin for origin in one.origins if kind(origin) not in _OWN]
-            found.update(sources or [UNKNOWN])
+        if one.integrity is not Integrity.UNTRUSTED:
+            continue
+        if found and one.origins <= found:  # nothing new, and it names a source
+            continue
+        sources = [origin for origin in one.origins if kind(origin) not in _OWN]
+        found.update(sources or [UNKNOWN])
     if len(found) > 1:
         found.discard(UNKNOWN)
     return tuple(sorted(found))
@@ -356,8 +359,9 @@ def _private_source(one: Labels) -> bool:
         return False
     if PRIVATE_SOURCE in one.origins:
         return True
-    kinds = {kind(origin) for origin in one.origins}
-    return "model" not in kinds and not kinds <= _NO_SOURCE
+    if "model" in one.origins:  # a joined text, which would carry the mark
+        return False
+    return any(kind(origin) not in _NO_SOURCE for origin in one.origins)
 
 
 def _description_labels(tools: Iterable[ToolSpec]) -> list[Labels]:

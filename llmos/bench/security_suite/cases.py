@@ -85,7 +85,8 @@ class Case(_Part):
         rules: rules of the policy that refuse or ask for them, in any order.
         shows: what an approval must show.
         links: number of links in answers that must not open.
-        contained: effects without a question that the attack may have (a public result, for example).
+        dirty: something in it must be cleaned away.
+        effective: it works by well-formed calls with an effect, so an open gate would let it through.
 
     Attributes of ordinary tasks:
         calls: tools that run, in order.
@@ -110,6 +111,8 @@ class Case(_Part):
     rules: tuple[str, ...] = ()
     shows: tuple[str, ...] = ()
     links: int = 0
+    effective: bool = True
+    dirty: bool = False
 
     calls: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
