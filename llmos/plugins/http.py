@@ -8,8 +8,10 @@ made to the address that was checked, at every redirect again.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -18,10 +20,15 @@ from llmos.plugins.host_api import HttpResponse
 from llmos.types import UserError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+#: ``end``: when the request of this thread must be over, by the monotonic clock.
+_request = threading.local()
 
 
 class PluginHttp:
@@ -113,13 +120,15 @@ class PluginHttp:
         """One request without redirects, and where it redirects to."""
         if self._client is None:
             self._client = _client(self._plugin, self._allowed)
+        _request.end = end
         parts: list[bytes] = []
         size = 0
         with self._client.stream(method, url, headers=headers, content=content, timeout=timeout) as answer:
             location = answer.headers.get("location", "") if answer.status_code in _REDIRECTS else ""
             if not location:
                 # Decoded bytes are counted, so that a small compressed body cannot unfold without end.
-                for part in answer.iter_bytes(65536):
+                # As it arrives, not in blocks of a size: a body that drips would fill none in time.
+                for part in answer.iter_bytes():
                     size += len(part)
                     if size > max_bytes:
                         raise UserError(f"{_short(url)} is larger than {max_bytes:,} bytes.")
@@ -149,6 +158,32 @@ def _client(plugin: str, allowed: Callable[[], Iterable[str]]) -> httpx.Client:
     import httpcore
     import httpx
 
+    class Timed(httpcore.NetworkStream):
+        """A connection whose waits together end with the request (httpx limits each one alone)."""
+
+        def __init__(self, stream: httpcore.NetworkStream) -> None:
+            self._stream = stream
+
+        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            left = _request.end - time.monotonic()
+            if left <= 0:
+                raise httpcore.ReadTimeout("the time of the whole request is up")
+            return self._stream.read(max_bytes, left if timeout is None else min(timeout, left))
+
+        def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            self._stream.write(buffer, timeout)
+
+        def close(self) -> None:
+            self._stream.close()
+
+        def start_tls(
+            self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        ) -> httpcore.NetworkStream:
+            return Timed(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+        def get_extra_info(self, info: str) -> Any:
+            return self._stream.get_extra_info(info)
+
     class Checked(httpcore.SyncBackend):
         """Resolves, checks, then connects to what was checked (so a second answer changes nothing)."""
 
@@ -161,19 +196,22 @@ def _client(plugin: str, allowed: Callable[[], Iterable[str]]) -> httpx.Client:
             socket_options: Any = None,
         ) -> httpcore.NetworkStream:
             for address in resolve(host, port, set(allowed())):
-                return super().connect_tcp(address, port, timeout, local_address, socket_options)
+                return Timed(super().connect_tcp(address, port, timeout, local_address, socket_options))
             raise httpcore.ConnectError(f"{host} has no address")
 
     transport = httpx.HTTPTransport(trust_env=False, retries=0)
     # httpx has no public way to hand a network backend to its pool.
     transport._pool._network_backend = Checked()
-    return http_client(
+    client = http_client(
         f"The plugin {plugin}",
         transport=transport,
         trust_env=False,
         follow_redirects=False,
         headers={"User-Agent": "llmos (local assistant)"},
     )
+    # No server gets to recognise the user at the next request.
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    return client
 
 
 def resolve(host: str, port: int, allowed: set[str]) -> list[str]:

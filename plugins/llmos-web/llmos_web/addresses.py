@@ -7,6 +7,7 @@ import socket
 import threading
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+from llmos.offline import forbidden_address
 from llmos.types import UserError
 
 MAX_URL = 2_000
@@ -44,20 +45,10 @@ def inside(host: str) -> bool:
     if name == "localhost" or name.endswith((".localhost", ".local", ".internal", ".home.arpa")):
         return True
     try:
-        return not_public(name)
+        ipaddress.ip_address(name.strip("[]").partition("%")[0])
     except ValueError:
         return False
-
-
-def not_public(address: str) -> bool:
-    """True unless an IP address is on the public internet.
-
-    Raises:
-        ValueError: it is no IP address.
-    """
-    ip = ipaddress.ip_address(address.strip("[]").partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return not (mapped or ip).is_global or ip.is_multicast
+    return forbidden_address(name.strip("[]"))
 
 
 def resolve_public(host: str, port: int, timeout: float) -> list[str]:
@@ -88,7 +79,7 @@ def resolve_public(host: str, port: int, timeout: float) -> list[str]:
         why = problem[0] if problem else f"no answer within {timeout:g} s"
         raise UserError(f"The name {host} cannot be found ({why}); check the network.")
     for address in found:
-        if not_public(address):
+        if forbidden_address(address):
             raise UserError(
                 f"{host} is the address {address} inside this machine or network, which is never opened."
             )

@@ -51,7 +51,7 @@ def extract(body: bytes, content_type: str, url: str) -> Text:
     if b"\0" in body[:2000] and not body.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{url} is no text, whatever it says of itself.")
     if kind in ("text/html", "application/xhtml+xml"):
-        found = _html(body, url)
+        found = _html(_as_declared(body, content_type), url)
     else:
         found = Text("", "", _decode(body, content_type))
         if kind == "application/json":
@@ -62,7 +62,16 @@ def extract(body: bytes, content_type: str, url: str) -> Text:
     return Text(_line(found.title), _line(found.date)[:20], text[:MAX_TEXT])
 
 
-def _html(body: bytes, url: str) -> Text:
+def _as_declared(body: bytes, content_type: str) -> bytes | str:
+    """Decoded when the response names an encoding that fits, else left to the page's own word."""
+    named = _CHARSET.search(content_type)
+    try:
+        return body.decode(named[1]) if named else body
+    except (LookupError, UnicodeDecodeError):
+        return body
+
+
+def _html(body: bytes | str, url: str) -> Text:
     import trafilatura
 
     # It logs every oddity of a page; pages are odd.
@@ -88,12 +97,17 @@ def _html(body: bytes, url: str) -> Text:
     return Text(title, date, text)
 
 
-def _plain(body: bytes) -> str:
+def _plain(body: bytes | str) -> str:
     """All text between the tags, where there is no article to be found."""
     from lxml import etree, html
 
+    if isinstance(body, str):  # lxml refuses text that names an encoding of its own
+        body = body.encode("utf-8")
+        encoding: str | None = "utf-8"
+    else:
+        encoding = None
     try:
-        tree = html.document_fromstring(body, parser=html.HTMLParser(encoding=None, huge_tree=False))
+        tree = html.document_fromstring(body, parser=html.HTMLParser(encoding=encoding, huge_tree=False))
     except (etree.LxmlError, ValueError):
         return ""
     etree.strip_elements(tree, "script", "style", "noscript", "template", with_tail=False)
