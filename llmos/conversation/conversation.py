@@ -199,7 +199,7 @@ class Conversation(BranchMixin):
     async def edit(
         self, message_id: str, text: str, options: Mapping[str, Any] | None = None
     ) -> AsyncGenerator[Event, None]:
-        """Send a changed version of an earlier message of the user, as a new branch beside it."""
+        """Send a changed version of an earlier message, as a new branch beside it."""
         old = await self.store.run(self.store.message, message_id)
         if old is None or old.role != "user":
             raise UserError("Only your own messages can be edited and sent again.")
@@ -230,6 +230,14 @@ class Conversation(BranchMixin):
         if self._task is not None and not self._task.done() and not self._stopping:
             self._stopping = True
             self._task.cancel()
+
+    async def close(self) -> None:
+        """Stop for good and wait until what had come is kept."""
+        task = self._task
+        if task is not None and not task.done():
+            self._answer_now.requested = True  # no time for that now
+            self.stop()
+            await asyncio.wait({task}, timeout=5.0)
 
     def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:
         """Answer an ``ApprovalNeeded``; an unknown or answered one is ignored."""

@@ -49,6 +49,7 @@ class Database:
         self.notices: list[str] = []
         self._lock = threading.RLock()
         self._depth = 0
+        self._closed = False
         self._connection = self._open()
 
     # -- opening ---------------------------------------------------------------------------
@@ -196,6 +197,8 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
+            if self._closed:
+                raise StoreError("The store is closed, for the program is ending.") from error
             if is_damage(error) and self.path is not None:
                 self._replace(str(error))
                 raise StoreError(self.notices[-1]) from error
@@ -223,6 +226,7 @@ class Database:
                 if self.path is not None:
                     self._connection.execute("PRAGMA optimize")
             self._connection.close()
+            self._closed = True
 
 
 def is_damage(error: BaseException) -> bool:

@@ -208,8 +208,8 @@ class Session:
 
     async def close(self) -> None:
         """Stop answers, let background work finish for a moment, end the workers, close the store."""
-        for conversation in self._conversations.values():
-            conversation.stop()
+        for conversation in self.conversations:
+            await conversation.close()
         await self.jobs.close()
         if self.face == "tui":
             for conversation in self._conversations.values():
