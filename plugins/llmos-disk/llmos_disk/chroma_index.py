@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -204,11 +205,16 @@ class ChromaIndex:
         return found
 
     def remember(self) -> None:
-        """Note sizes and dates of the index files."""
-        if self.folder.exists():
-            part = self._note.with_suffix(".part")
-            part.write_text(json.dumps(self._fingerprint()))
-            os.replace(part, self._note)
+        """Note sizes and dates of the index files; without the note they are probed next time."""
+        part = self._note.with_suffix(".part")
+        try:
+            if self.folder.exists():
+                part.write_text(json.dumps(self._fingerprint()))
+                os.replace(part, self._note)
+        except OSError:
+            for file in (part, self._note):
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
 
     def changed_behind_us(self) -> bool:
         """True when the files are not as they were left: a crash, or someone else's hand."""

@@ -128,6 +128,7 @@ class Indexer:
         version_changed = self.store.meta("reader_version", READER_VERSION) != READER_VERSION
         candidates: list[tuple[Folder, Seen]] = []
         gone: dict[bytes, tuple[Seen, int]] = {}
+        present: set[bytes] = set()  # by any folder: a file may have passed from one to another
         for folder in folders:
             progress.current = folder.display
             control.report(progress)
@@ -139,7 +140,6 @@ class Indexer:
                 report.missing.append(f"{folder.display} cannot be read ({error.strerror}); its index is kept")
                 continue
             report.ignored += found.ignored
-            present: set[bytes] = set()
             for seen in found.files:
                 present.add(seen.path)
                 before = known.get(seen.path)
@@ -162,6 +162,8 @@ class Indexer:
                     gone[path] = (seen, file_id)
             if not control.cancelled():
                 self.store.scanned(folder.id, found.ignored)
+        for path in present & gone.keys():
+            del gone[path]
         yield from self._renames(candidates, gone, report)
         if gone:
             self.store.drop_files([file_id for _, file_id in gone.values()])

@@ -78,7 +78,7 @@ def scan(
     """
     found = Found()
     state = os.stat(root)
-    if stat.S_ISREG(state.st_mode):
+    if not stat.S_ISDIR(state.st_mode):
         _take(found, root, state, limits)
         return found
     others = frozenset(elsewhere)
