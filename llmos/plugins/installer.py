@@ -21,7 +21,7 @@ from llmos.offline import is_offline
 from llmos.plugins import settings_file
 from llmos.plugins.discovery import BUNDLED, Found, discover
 from llmos.plugins.lock import Lock, Locked, read_lock
-from llmos.plugins.pip import build_options, installed, normal, planned, refresh_path, run_pip
+from llmos.plugins.pip import build_options, installed, normal, planned, refresh_path, run_pip, satisfied
 from llmos.plugins.sources import Preview, look, look_wheel
 from llmos.plugins.store import StoreFile
 from llmos.settings import Folders
@@ -117,19 +117,25 @@ class Installer:
         with tempfile.TemporaryDirectory(prefix="llmos-wheel-") as work:
             wheel = preview.path
             if preview.kind in ("folder", "git") and not preview.editable:
-                wheel = self._build(preview, Path(work))
+                built = self._build(preview, Path(work))
+                wheel = built.path
+                preview = replace(preview, version=built.version, requires=built.requires)
             constraints = Path(work) / "constraints.txt"
             constraints.write_text(_constraints(before, preview.distribution), encoding="utf-8")
             target = ["--editable", str(preview.path)] if preview.editable else [str(wheel)]
             options = ["--constraint", str(constraints), "--upgrade-strategy", "only-if-needed"]
             if preview.editable:
                 options += build_options(preview.build_requires)
-            if old is not None:
-                options += ["--force-reinstall"] if not preview.editable else []
-                options += ["--no-deps"] if old == preview.version else []
-            options += self._where_from()
             self._say(f"Installing {preview.distribution}")
-            self._journal_write(set(planned("install", *options, *target)) - set(before))
+            if preview.requires is not None and satisfied(preview.requires, before):
+                options += ["--no-deps"]  # it comes alone: nothing to resolve
+                options += self._where_from() if preview.editable else ["--no-index"]
+                options += ["--force-reinstall"] if old == preview.version else []
+                plan = [preview.distribution]
+            else:
+                options += self._where_from()
+                plan = planned("install", *options, *target)
+            self._journal_write(set(plan) - set(before))
             try:
                 run_pip("install", *options, *target)
                 refresh_path()
@@ -158,7 +164,7 @@ class Installer:
             return ["--no-index", "--find-links", str(self._wheels)]
         return ["--no-index"] if is_offline() else []
 
-    def _build(self, preview: Preview, work: Path) -> Path:
+    def _build(self, preview: Preview, work: Path) -> Preview:
         """Build the wheel of a source tree, and see that it is what was shown."""
         self._say(f"Building {preview.distribution}")
         options = build_options(preview.build_requires) or self._where_from()
@@ -172,7 +178,7 @@ class Installer:
                 f"The wheel of {preview.distribution} has another manifest than its source; "
                 "it is not installed."
             )
-        return wheel
+        return built
 
     def _verify(self, preview: Preview) -> None:
         """The plugin is now found, with the manifest that was shown."""

@@ -11,7 +11,8 @@ import shutil
 import site
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -63,6 +64,9 @@ def run_pip(*arguments: str) -> str:
 def _reason(out: str, err: str) -> str:
     """The line of pip's output that says what went wrong."""
     lines = [line.strip() for line in (err + "\n" + out).splitlines() if line.strip()]
+    clash = [line for line in lines if " depends on " in line or "(constraint)" in line]
+    if clash:
+        return f"versions clash: {'; '.join(clash[:3])}."
     errors = [line for line in lines if re.match(r"(?i)error\b|×|.*error:", line)]
     text = (errors or lines or ["it gave no reason"])[0]
     return re.sub(r"(?i)^error:\s*", "", text)[:300] + ("" if text.endswith(".") else ".")
@@ -76,11 +80,14 @@ def planned(*arguments: str) -> list[str]:
     """
     if pip_command()[1] == "pip":  # uv has no report
         return []
-    report = run_pip(*arguments, "--dry-run", "--quiet", "--report", "-")
-    try:
-        return [normal(str(one["metadata"]["name"])) for one in json.loads(report)["install"]]
-    except (ValueError, KeyError, TypeError):
-        return []
+    with tempfile.TemporaryDirectory(prefix="llmos-plan-") as work:
+        report = Path(work) / "report.json"
+        run_pip(*arguments, "--dry-run", "--report", str(report))
+        try:
+            plan = json.loads(report.read_text(encoding="utf-8"))
+            return [normal(str(one["metadata"]["name"])) for one in plan["install"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
 
 
 def installed() -> dict[str, str]:
@@ -122,15 +129,23 @@ def refresh_path() -> None:
 
 def build_options(requires: Sequence[str]) -> list[str]:
     """``--no-build-isolation`` where all that a build needs is here: no network, and five times faster."""
+    return ["--no-build-isolation"] if satisfied(requires, installed()) else []
+
+
+def satisfied(requires: Sequence[str], here: Mapping[str, str]) -> bool:
+    """Whether installed distributions meet every requirement."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    here = installed()
     for text in requires:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            return []
+            return False
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
         version = here.get(normal(requirement.name))
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
-            return []
-    return ["--no-build-isolation"]
+        if requirement.extras or requirement.url or version is None:
+            return False
+        if not requirement.specifier.contains(version, prereleases=True):
+            return False
+    return True

@@ -10,6 +10,7 @@ import zipfile
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from dataclasses import dataclass
+from email import message_from_string
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,7 @@ class Preview:
         manifest: what it declares.
         distribution: its package name; empty for a single file.
         version: its version, empty when only its build would tell.
+        requires: what it depends on; None when only its build would tell.
         build_requires: what building it needs.
         editable: installed in place.
     """
@@ -45,6 +47,7 @@ class Preview:
     manifest: Manifest
     distribution: str = ""
     version: str = ""
+    requires: tuple[str, ...] | None = None
     build_requires: tuple[str, ...] = ()
     editable: bool = False
 
@@ -64,7 +67,7 @@ def kind_of(source: str) -> Kind:
         return "file"
     if path.is_dir() and ("/" in source or "\\" in source or source in (".", "..")):
         return "folder"
-    if _NAME.match(source):
+    if _NAME.match(source) and not source.endswith((".py", ".zip", ".gz")):
         return "name"
     raise UserError(
         f"{source} is no plugin that can be installed: give a package name, a wheel, a git address, "
@@ -170,6 +173,7 @@ def look_folder(folder: Path, requirement: str, kind: Kind, editable: bool) -> P
         manifest,
         normal(str(table.get("name", ""))),
         str(table.get("version", "")),
+        None if "dependencies" in table.get("dynamic", ()) else tuple(table.get("dependencies", ())),
         tuple(project.get("build-system", {}).get("requires", ("setuptools",))),
         editable,
     )
@@ -195,10 +199,12 @@ def look_wheel(path: Path, requirement: str, kind: Kind) -> Preview:
             if inner not in names:
                 raise UserError(f"{path.name} has no {inner}; it is no plugin for this program.")
             manifest = parse_manifest(_text(archive, inner), f"{path.name}/{inner}")
-    except (OSError, zipfile.BadZipFile, ConfigError, UnicodeDecodeError) as error:
+            fields = message_from_string(_text(archive, f"{info}/METADATA"))
+    except (OSError, KeyError, zipfile.BadZipFile, ConfigError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a wheel that can be read: {error}.") from error
     distribution, _, rest = info.removesuffix(".dist-info").partition("-")
-    return Preview(kind, requirement, path, _named(manifest, name), normal(distribution), rest)
+    requires = tuple(str(one) for one in fields.get_all("Requires-Dist", ()))
+    return Preview(kind, requirement, path, _named(manifest, name), normal(distribution), rest, requires)
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:

@@ -98,8 +98,8 @@ def test_a_broken_promise_is_found(tmp_path: Path, what: str) -> None:
 
 
 def test_declared_needs_are_allowed(tmp_path: Path) -> None:
-    folder = changed(tmp_path, BROKEN["starts a program"], (MANIFEST, "execute = false", "execute = true"))
-    assert failures(folder) == []
+    edit = (CODE, BODY, f"    import subprocess\n    subprocess.run(['true'])\n{BODY}")
+    assert failures(changed(tmp_path, edit, (MANIFEST, "execute = false", "execute = true"))) == []
 
 
 def test_a_hook_over_its_budget_and_one_that_cannot_bear_a_dead_kernel(tmp_path: Path) -> None:
