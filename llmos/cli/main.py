@@ -91,6 +91,7 @@ def _load(verb: str) -> click.Command:
 @click.option("--slow", is_flag=True, help="Fewer repaints, for slow connections.")
 @click.option("--offline", is_flag=True, help="Refuse every network connection.")
 @click.option("--safe-mode", is_flag=True, help="Load no plugin.")
+@click.option("--kernel", default="", metavar="URL", help="OpenAI-compatible server to use as the kernel.")
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -101,12 +102,15 @@ def cli(
     slow: bool,
     offline: bool,
     safe_mode: bool,
+    kernel: str,
 ) -> None:
     """Chat with a language model that runs on this machine."""
     if offline:
         os.environ["LLMOS_OFFLINE"] = "1"
     if safe_mode:
         os.environ["LLMOS_SAFE_MODE"] = "1"
+    if kernel:
+        os.environ["LLMOS_MODEL__KERNEL_URL"] = kernel
     if ctx.invoked_subcommand is not None:
         return
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -6,11 +6,12 @@ loaded and no worker started before somebody needs one.
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 from llmos.conversation.conversation import Conversation
 from llmos.conversation.embedder import Embedder
@@ -175,10 +176,8 @@ class Session:
         Raises:
             llmos.types.UserError: no such model, damaged, too large.
         """
-        from llmos.kernel import locate
-
         wanted = self.settings.model
-        path = locate.resolve(name or wanted.name).path
+        path = Path(name or wanted.name) if wanted.kernel_url else _model_file(name or wanted.name)
         info = await self.kernel.load(
             LoadRequest(
                 path=path,
@@ -285,23 +284,42 @@ def _offline(settings: Settings) -> None:
 def _kernel(settings: Settings, where: Folders, tell: Callable[[Notice], None]) -> Kernel:
     """The local worker's client, or a remote kernel where the settings name a server."""
     if settings.model.kernel_url:
-        return _remote(settings.model.kernel_url)
+        return _remote(settings.model.kernel_url, offline=settings.offline)
     from llmos.kernel.client import KernelClient
 
     local: Kernel = KernelClient(where.log / "kernel.log", tell)
     return local
 
 
-def _remote(url: str) -> Kernel:
-    """A kernel over an OpenAI-compatible server."""
-    try:
-        module = importlib.import_module("llmos.kernel.remote")
-    except ImportError as error:
-        raise UserError(
-            f"Kernels on a server are not in this version; take model.kernel_url ({url}) out of the settings."
-        ) from error
-    made: Kernel = module.RemoteKernel(url)
+def _remote(url: str, *, offline: bool) -> Kernel:
+    """A kernel over an OpenAI-compatible server; offline only on this machine itself.
+
+    Raises:
+        UserError: no address, or offline and elsewhere.
+    """
+    host = urlsplit(url).hostname or ""
+    if urlsplit(url).scheme not in ("http", "https") or not host:
+        raise UserError(f"{url!r} is no address of a server; it looks like http://host:8080.")
+    if offline and host not in ("localhost", "127.0.0.1", "::1"):
+        raise UserError(f"The kernel lies on {host}, and the network is switched off; switch it on for that.")
+    from llmos.kernel.remote import RemoteKernel
+
+    made: Kernel = RemoteKernel(url)
     return made
+
+
+def _model_file(name: str) -> Path:
+    """The file of a model: LLMOS's own, then what other programs on this machine have."""
+    from llmos.catalog.owned import find_owned
+    from llmos.kernel import locate
+
+    try:
+        return locate.resolve(name).path
+    except UserError:
+        owned = find_owned(name) if name else None
+        if owned is None:
+            raise
+        return owned.path
 
 
 def _guard(where: Folders) -> GuardApi:
