@@ -118,9 +118,11 @@ class RemoteKernel:
         if self._client is None:
             import httpx
 
+            from llmos.offline import async_http_client
+
             headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
             timeout = httpx.Timeout(10.0, read=300.0)
-            self._client = httpx.AsyncClient(headers=headers, timeout=timeout)
+            self._client = async_http_client("The model's server", local=True, headers=headers, timeout=timeout)
         return self._client
 
     async def load(self, request: LoadRequest) -> ModelInfo:
@@ -134,14 +136,14 @@ class RemoteKernel:
         try:
             answer = await self._http().get(f"{self.url}/models")
             answer.raise_for_status()
-            rows = answer.json()["data"]
+            rows = [row for row in list(answer.json()["data"]) if isinstance(row, Mapping)]
         except httpx.HTTPStatusError as error:
             raise KernelError(self._refused(error.response.status_code, "")) from error
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise KernelError(
                 f"The server {self.url} does not answer as a model server ({error or type(error).__name__})."
             ) from error
-        names = [str(row.get("id", "")) for row in rows if isinstance(row, Mapping)]
+        names = [str(row.get("id", "")) for row in rows]
         wanted = request.path.as_posix() if request.path.name else ""
         if not names:
             raise KernelError(f"The server {self.url} has no model loaded.")
