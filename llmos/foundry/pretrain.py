@@ -20,6 +20,7 @@ from llmos.foundry.trainer import (
     Report,
     Schedule,
     bits_per_byte,
+    half_is_fast,
     hardware,
     load_state,
     pick_device,
@@ -131,8 +132,8 @@ def pretrain(folder: Path, config: ModelConfig, options: PretrainOptions, report
     model = Llama(config)
     initialise(model, options.seed)
     model.to(device)
-    optimiser = Optimiser(model)
     workers = options.workers if device == "cpu" else 1
+    optimiser = Optimiser(model, workers=workers, half=half_is_fast(device))
     gradients = Gradients(model, workers, device)
     log, samples = Log(out / "log.jsonl"), Log(out / "samples.jsonl")
     step = done = 0

@@ -21,6 +21,7 @@ from llmos.foundry.trainer import (
     LossPart,
     Report,
     Schedule,
+    half_is_fast,
     hardware,
     load_model,
     load_state,
@@ -142,8 +143,9 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
     renderer = Renderer(tokenizer)
     device = pick_device(options.device)
     model = load_model(folder / "pretrain" / "final.pt").to(device)
-    optimiser = Optimiser(model, muon_rate=options.rate, adam_rate=options.rate / 5)
-    gradients = Gradients(model, options.workers if device == "cpu" else 1, device)
+    workers = options.workers if device == "cpu" else 1
+    optimiser = Optimiser(model, options.rate, options.rate / 5, workers, half_is_fast(device))
+    gradients = Gradients(model, workers, device)
     log = Log(out / "log.jsonl")
     step = done = learned = pool = 0
     spent, half_kept = 0.0, False

@@ -136,10 +136,12 @@ def pick(rng: random.Random, items: Sequence[T], count: int) -> list[T]:
 
 
 def offered(rng: random.Random, needed: Sequence[str] = ()) -> list[str]:
-    """Tools on offer: mostly all six in their usual order, now and then a subset that has ``needed``."""
-    if rng.random() < 0.7:
+    """Tools on offer: all six in their usual order or shuffled, or a subset that has ``needed``."""
+    roll = rng.random()
+    if roll < 0.4:
         return list(ALL_TOOLS)
     others = [t for t in ALL_TOOLS if t not in needed]
-    chosen = [*needed, *pick(rng, others, rng.randrange(len(others) + 1))]
+    kept = len(others) if roll < 0.7 else rng.randrange(len(others) + 1)
+    chosen = [*needed, *pick(rng, others, kept)]
     rng.shuffle(chosen)
     return chosen

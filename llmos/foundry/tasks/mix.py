@@ -38,7 +38,7 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
     (memory.told_and_asked, 4),
 )
 #: Share of conversations with tools on offer, and share that joins several tasks.
-TOOL_SHARE = 0.36
+TOOL_SHARE = 0.42
 JOINED_SHARE = 0.25
 _SYSTEMS = (
     "You are a helpful assistant.",

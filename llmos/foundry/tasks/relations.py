@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from llmos.foundry.tasks.base import Split, made_up
+from llmos.foundry.tasks.topics import NOUNS
 
 #: Attribute nouns by the kind of value: "The capital of X is Y." These are the bulk of the relations.
 _NOUNS: dict[str, str] = {
@@ -173,6 +174,43 @@ _ALL = _relations()
 #: Every sixth relation never occurs in training.
 TRAIN_RELATIONS = [r for i, r in enumerate(_ALL) if i % 6 != 4]
 NEW_RELATIONS = [r for i, r in enumerate(_ALL) if i % 6 == 4]
+_NEW_NAMES = {r.name for r in NEW_RELATIONS}
+
+
+_PARTICIPLES = (
+    "cleaned opened closed moved fixed planted washed guarded visited praised trained invited hired managed planned measured "
+    "mapped copied saved sailed followed helped carried covered counted checked carved crossed damaged delivered donated "
+    "dropped dressed emptied entered escorted examined filmed filled finished grounded handled honoured hosted ignored joined "
+    "judged labelled launched lifted listed loaded marked mended mixed named noticed ordered owned packed painted parked played "
+    "polished posted printed protected pulled pushed raised recorded removed rented replaced reported rescued restored ruled "
+    "scanned searched signed sorted started stopped studied supported tested touched toured traded turned used watched welcomed"
+).split()
+_QUALITIES = (
+    "old new first last second main big small lower upper outer inner spare local official secret usual early late northern "
+    "southern summer winter daily public private red blue green hidden common central total average lowest highest"
+).split()
+
+
+def improvised(rng: random.Random) -> Relation:
+    """A training relation put together by chance, so that copying its words is what pays.
+
+    A few hundred fixed relations could be learned by heart; these cannot. Relations that are kept
+    for testing never come out.
+    """
+    while True:
+        if rng.random() < 0.3:
+            verb = rng.choice(_PARTICIPLES)
+            statement, asked = f"{{s}} was {verb} by {{v}}.", f"Who {verb} {{s}}?"
+            found = Relation(statement, "person", (statement,), tuple(w.replace("{q}", asked) for w in _WRAP))
+        else:
+            first = rng.choice(_QUALITIES if rng.random() < 0.5 else NOUNS)
+            noun = f"{first} {rng.choice(NOUNS)}" if rng.random() < 0.75 else rng.choice(NOUNS)
+            kind = rng.choice(("person", "place", "thing", "number", "number", "year", "colour", "material", "day"))
+            found = Relation(
+                noun, kind, tuple(t.replace("{r}", noun) for t in _STATE), tuple(q.replace("{r}", noun) for q in _ASK)
+            )
+        if found.name not in _NEW_NAMES:
+            return found
 
 
 def relations(split: Split) -> list[Relation]:

@@ -6,7 +6,8 @@ import random
 
 from llmos.foundry.tasks.base import Split, held_out, made_up
 
-_NOUNS = (
+#: Everyday nouns.
+NOUNS = (
     "meeting invoice recipe garden budget contract holiday report project engine bicycle heating insurance tax passport "
     "school library printer router kitchen window roof dentist doctor bread cake soup tomato potato rose apple river "
     "mountain bridge station train bus ticket flight hotel museum castle church market bank loan rent salary letter "
@@ -25,11 +26,11 @@ def topic(rng: random.Random, split: Split) -> str:
     """A few words that somebody may look for."""
     while True:
         roll = rng.random()
-        noun = rng.choice(_NOUNS)
+        noun = rng.choice(NOUNS)
         if roll < 0.25:
             words = f"{rng.choice(_ADJECTIVES)} {noun}"
         elif roll < 0.45:
-            words = f"{noun} {rng.choice(_NOUNS)}"
+            words = f"{noun} {rng.choice(NOUNS)}"
         elif roll < 0.65:
             words = f"{noun} {made_up(rng, 'place', split)}"
         elif roll < 0.8:
@@ -37,7 +38,7 @@ def topic(rng: random.Random, split: Split) -> str:
         elif roll < 0.9:
             words = f"{made_up(rng, 'person', split)} {noun}"
         else:
-            words = f"{noun} {rng.choice(_NOUNS)} {rng.randrange(1990, 2026)}"
+            words = f"{noun} {rng.choice(NOUNS)} {rng.randrange(1990, 2026)}"
         if held_out(words) == (split is not Split.TRAIN):
             return words
 
@@ -47,8 +48,8 @@ def address(rng: random.Random, split: Split) -> str:
     while True:
         host = rng.choice(_SITES)
         if rng.random() < 0.5:
-            host = f"{rng.choice(_NOUNS)}.{host}"
-        path = "/".join(rng.choice(_NOUNS) for _ in range(rng.randrange(0, 3)))
+            host = f"{rng.choice(NOUNS)}.{host}"
+        path = "/".join(rng.choice(NOUNS) for _ in range(rng.randrange(0, 3)))
         url = f"http{'s' if rng.random() < 0.85 else ''}://{host}/{path}"
         if path and rng.random() < 0.3:
             url += rng.choice((".html", "?id=" + str(rng.randrange(1, 999)), "/" + str(rng.randrange(1, 99))))

@@ -1,0 +1,122 @@
+"""Preference pairs by program: the same prompt, a better and a worse answer, and why."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from llmos.formats import NOT_IN_PAGES
+from llmos.foundry.evaluate import answered_turn
+from llmos.foundry.render import Piece, Renderer, conversation_pieces, turn_pieces
+from llmos.foundry.tasks import help, pages, refuse, smalltalk, tools
+from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Split, Turn, assistant, made_up
+from llmos.foundry.tasks.relations import value
+
+#: Kinds of pairs, in the words of the record.
+KINDS = ("grounded", "invented", "right tool", "concise")
+_RAMBLING = (
+    "Well, that is a good question, and there is a lot to say about it.",
+    "Let me think about this for a moment before I answer you.",
+    "As you may know, many people ask about this.",
+    "There are many things that could be said here.",
+    "I hope that this helps you. Please let me know if there is anything else.",
+    "It is important to know that this depends on many things.",
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt with two answers.
+
+    Attributes:
+        kind: which rule made it.
+        conversation: turns before the answer, with tools and system text.
+        chosen: the better answer.
+        rejected: the worse one.
+    """
+
+    kind: str
+    conversation: Conversation
+    chosen: Turn
+    rejected: Turn
+
+    def ids(self, renderer: Renderer) -> tuple[list[int], list[int], list[int]]:
+        """Token ids of the prompt, of the chosen and of the rejected answer, end of turn included."""
+        start: list[Piece] = conversation_pieces(self.conversation)
+        chosen, rejected = (turn_pieces(t)[:-1] for t in (self.chosen, self.rejected))
+        prompt = renderer.ids([*start, *chosen[:2]])[0]
+        return prompt, renderer.ids(chosen[2:])[0], renderer.ids(rejected[2:])[0]
+
+
+def _cut(conversation: Conversation) -> tuple[Conversation, Turn]:
+    place = answered_turn(conversation)
+    before = Conversation(conversation.turns[:place], conversation.tools, conversation.system, conversation.kind)
+    return before, conversation.turns[place]
+
+
+def _grounded(rng: random.Random, split: Split) -> Pair:
+    """The stated value against another value, another page, or giving up."""
+    made = pages.answer_from_pages(rng, split)
+    before, good = _cut(made)
+    roll = rng.random()
+    page = int(made.options["page"])
+    if roll < 0.5:
+        kind = "number" if made.answer.isdigit() else rng.choice(("person", "place"))
+        wrong = good.content.replace(made.answer, value(rng, kind, split), 1)
+    elif roll < 0.75:
+        other = page % 5 + 1
+        wrong = good.content.replace(f"[{page}]", f"[{other}]")
+    else:
+        wrong = NOT_IN_PAGES
+    return Pair("grounded", before, good, assistant(wrong))
+
+
+def _invented(rng: random.Random, split: Split) -> Pair:
+    """Not knowing, against an answer that is made up."""
+    if rng.random() < 0.6:
+        made = pages.absent_from_pages(rng, split)
+        before, good = _cut(made)
+        other = pages.answer_from_pages(rng, split)
+        return Pair("invented", before, good, assistant(other.turns[-1].content))
+    before, good = _cut(refuse.not_known(rng, split))
+    name = made_up(rng, rng.choice(("person", "place")), split)
+    return Pair("invented", before, good, assistant(f"It is {name}."))
+
+
+def _right_tool(rng: random.Random, split: Split) -> Pair:
+    """The right call against another tool, another argument, or no call at all."""
+    made = tools.use_tool(rng, split)
+    before, good = _cut(made)
+    name, arguments = good.calls[0]
+    roll = rng.random()
+    if roll < 0.5:
+        other = rng.choice([t for t in ALL_TOOLS if t != name])
+        from llmos.formats import BUNDLED_TOOLS
+
+        bad = replace(good, calls=[(other, {BUNDLED_TOOLS[other][0]: next(iter(arguments.values()))})])
+    elif roll < 0.75:
+        words = next(iter(arguments.values())).split(" ")
+        fewer = " ".join(words[:-1]) or words[0][:-1] or "x"
+        bad = replace(good, calls=[(name, {next(iter(arguments)): fewer})])
+    else:
+        bad = assistant(refuse.UNKNOWN)
+    return Pair("right tool", before, good, bad)
+
+
+def _concise(rng: random.Random, split: Split) -> Pair:
+    """The answer alone, against the answer in padding."""
+    before, good = _cut((help.ask_help if rng.random() < 0.7 else smalltalk.small_talk)(rng, split))
+    extra = rng.choice(_RAMBLING)
+    text = f"{extra} {good.content}" if rng.random() < 0.5 else f"{good.content} {extra}"
+    return Pair("concise", before, good, assistant(text))
+
+
+_MAKERS = (_grounded, _invented, _right_tool, _concise)
+
+
+def pair(rng: random.Random, split: Split = Split.TRAIN) -> Pair:
+    """One pair of a random kind."""
+    made = rng.choices(_MAKERS, (4, 3, 3, 1))[0](rng, split)
+    if made.chosen == made.rejected:
+        return pair(rng, split)
+    return made
