@@ -149,11 +149,16 @@ def checked_addresses(host: str, port: int) -> list[str]:
     return numbers
 
 
-def http_client(purpose: str, **options: Any) -> httpx.Client:
+#: Hosts of this machine itself.
+_HERE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def http_client(purpose: str, *, local: bool = False, **options: Any) -> httpx.Client:
     """A synchronous client that asks the switch at every request, redirects included.
 
     Args:
         purpose: what it is for, in the error while offline.
+        local: servers on this machine itself may be asked while offline.
         options: of ``httpx.Client``; event hooks are added to, not replaced.
 
     Raises:
@@ -161,22 +166,26 @@ def http_client(purpose: str, **options: Any) -> httpx.Client:
     """
     import httpx
 
-    require_online(purpose)
+    if not local:
+        require_online(purpose)
 
     def check(request: httpx.Request) -> None:
-        require_online(purpose)
+        if not (local and request.url.host in _HERE):
+            require_online(purpose)
 
     return httpx.Client(**_with_hook(options, check))
 
 
-def async_http_client(purpose: str, **options: Any) -> httpx.AsyncClient:
+def async_http_client(purpose: str, *, local: bool = False, **options: Any) -> httpx.AsyncClient:
     """As ``http_client``, for coroutines."""
     import httpx
 
-    require_online(purpose)
+    if not local:
+        require_online(purpose)
 
     async def check(request: httpx.Request) -> None:
-        require_online(purpose)
+        if not (local and request.url.host in _HERE):
+            require_online(purpose)
 
     return httpx.AsyncClient(**_with_hook(options, check))
 

@@ -20,6 +20,7 @@ import httpx
 from llmos.catalog.hub import HubFile, HubModel, cache_folder, check_online, explain, file_url, token
 from llmos.catalog.machine import free_disk
 from llmos.kernel.memory import show_bytes
+from llmos.offline import http_client
 from llmos.types import UserError
 
 _BLOCK = 1 << 20
@@ -101,7 +102,8 @@ def pull(
         )
     blobs.mkdir(parents=True, exist_ok=True)
     before = sum(file.size for file in model.files if file not in missing)
-    own = client or httpx.Client(follow_redirects=True, timeout=httpx.Timeout(10.0, read=_STALL_SECONDS))
+    timeout = httpx.Timeout(10.0, read=_STALL_SECONDS)
+    own = client or http_client("Fetching a model", follow_redirects=True, timeout=timeout)
     try:
         for file in missing:
             _Download(own, model, file, blobs, before, progress, stopped).run()

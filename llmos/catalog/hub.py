@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmos import offline
 from llmos.types import UserError
 
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
@@ -62,11 +63,8 @@ def endpoint() -> str:
 
 
 def is_offline() -> bool:
-    """True when the environment forbids the network."""
-    return any(
-        os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
-        for name in ("HF_HUB_OFFLINE", "LLMOS_OFFLINE")
-    )
+    """True when the offline switch or the hub's own variable forbids the network."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on") or offline.is_offline()
 
 
 def check_online() -> None:
@@ -75,6 +73,7 @@ def check_online() -> None:
     Raises:
         UserError: the network is switched off.
     """
+    offline.apply_environment()  # before the hub's library is imported
     if is_offline():
         raise UserError(
             "This needs the network, and it is switched off (HF_HUB_OFFLINE or the offline switch); "

@@ -11,6 +11,7 @@ import httpx
 
 from llmos.catalog.hub import HubModel, check_online, explain, file_url, token
 from llmos.kernel.gguf_header import Header, parse_header
+from llmos.offline import http_client
 
 _FIRST = 1 << 20
 _MOST = 64 << 20
@@ -87,7 +88,7 @@ def remote_header(
     """
     client_check()
     first = model.files[0]
-    own = client or httpx.Client(follow_redirects=True, timeout=10.0)
+    own = client or http_client("Looking at a model", follow_redirects=True, timeout=10.0)
     try:
         stream = RangeFile(file_url(model, first), first.size, own)
         return parse_header(Path(first.name), cast("io.BufferedReader", stream), first.size)

@@ -278,6 +278,7 @@ def _offline(settings: Settings) -> None:
 
     if settings.offline:
         set_offline(True)
+    else:
         apply_environment()
 
 

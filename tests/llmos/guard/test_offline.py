@@ -59,6 +59,19 @@ async def test_clients_refuse_at_every_request() -> None:
     await later.aclose()
 
 
+async def test_a_server_on_this_machine_may_be_asked_where_that_is_allowed() -> None:
+    import httpx
+
+    offline.set_offline(True)
+    client = offline.async_http_client("The server", local=True, timeout=2.0)
+    with pytest.raises(httpx.ConnectError):
+        await client.get("http://127.0.0.1:9/")  # asked, and nobody listens there
+    for elsewhere in ("http://192.0.2.1/", "http://localhost.example/", "http://127.0.0.1@192.0.2.1/"):
+        with pytest.raises(offline.OfflineError):
+            await client.get(elsewhere)
+    await client.aclose()
+
+
 @pytest.mark.parametrize(
     "address",
     [
