@@ -19,8 +19,9 @@ from llmos.conversation.ports import Plugins
 from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for, tools_for
 from llmos.conversation.store import Store
 from llmos.conversation.turn import TurnParts, TurnRun
+from llmos.conversation.views import ViewMixin
 from llmos.conversation.window import Window
-from llmos.guard.api import GuardApi, WindowState
+from llmos.guard.api import GuardApi
 from llmos.kernel.protocol import Kernel
 from llmos.plugins.contributions import Turn
 from llmos.settings import ChatSettings
@@ -30,10 +31,8 @@ from llmos.types import (
     ApprovalAnswer,
     ApprovalNeeded,
     Event,
-    Labels,
     Message,
     Page,
-    ToolSpec,
     TurnDone,
     TurnStarted,
     UserError,
@@ -47,7 +46,7 @@ _ADDRESS = re.compile(r"\S\.\S")
 Body = Callable[[Callable[[Event], None]], Awaitable[None]]
 
 
-class Conversation(BranchMixin):
+class Conversation(BranchMixin, ViewMixin):
     """A chat that can be talked to; made by ``Session.conversation``.
 
     Attributes:
@@ -381,27 +380,3 @@ class Conversation(BranchMixin):
         )
         if self._after_turn is not None:
             await self._after_turn(self, user, answer)
-
-    def model_changed(self) -> None:
-        """Another model is loaded: lengths in its tokens are not known yet."""
-        self.window.fixed_tokens = 0
-        for page in self.window.pages:
-            page.tokens = 0
-
-    # -- what others want to know ----------------------------------------------------------
-
-    def window_state(self, tools: Sequence[ToolSpec] = ()) -> WindowState:
-        """The window as the guard sees it."""
-        return WindowState(
-            chat_id=self.chat_id,
-            pages=self.window.pages,
-            user_texts=self._user_texts,
-            result_urls=self._result_urls,
-            face_can_ask=self.face_can_ask,
-            preapproved=self.preapproved,
-            tools=tools,
-        )
-
-    def labels(self) -> Labels:
-        """Joined labels of all that the model reads: the window and descriptions of tools."""
-        return self.guard.label_answer(self.window_state(self.plugins.tools()))
