@@ -122,7 +122,12 @@ def bindings(*scopes: Scope) -> list[BindingType]:
     """Bindings of some scopes, with ids so that the user's keys can replace them."""
     return [
         Binding(
-            action.keys, action.call, action.description, id=action.id, priority=action.id == "app.interrupt"
+            action.keys,
+            # The transcript moves its cursor itself; what is done with a block is the screen's.
+            f"screen.{action.call}" if action.call.startswith(("block(", "find")) else action.call,
+            action.description,
+            id=action.id,
+            priority=action.id == "app.interrupt",
         )
         for action in ACTIONS
         if action.scope in scopes and action.keys

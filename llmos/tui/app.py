@@ -98,6 +98,7 @@ class LlmosApp(App[None], inherit_bindings=False):
     @work(exclusive=True, group="begin")
     async def _begin(self) -> None:
         self.show_tabs()
+        self._show_figures()
         try:
             backend = await asyncio.to_thread(self._make_backend)
             await backend.start(self._notify_from_backend, self._ask)

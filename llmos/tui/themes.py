@@ -28,6 +28,19 @@ def _scrollbar(bar: str, ground: str, active: str) -> dict[str, str]:
     }
 
 
+def _marked(ground: str, text: str) -> dict[str, str]:
+    """The chosen row of a list, with and without the focus."""
+    return {
+        "block-cursor-background": ground,
+        "block-cursor-foreground": text,
+        "block-cursor-text-style": "bold",
+        "block-cursor-blurred-background": ground,
+        "block-cursor-blurred-foreground": text,
+        "block-cursor-blurred-text-style": "bold",
+        "block-hover-background": ground,
+    }
+
+
 THEMES: tuple[Theme, ...] = (
     Theme(
         name="llmos-dark",
@@ -45,7 +58,7 @@ THEMES: tuple[Theme, ...] = (
         variables={
             **_scrollbar("#242836", "#14161d", "#7aa2f7"),
             "text-muted": "#9aa1b9",
-            "block-cursor-foreground": "#14161d",
+            **_marked("#2c3245", "#ffffff"),
         },
     ),
     Theme(
@@ -64,7 +77,7 @@ THEMES: tuple[Theme, ...] = (
         variables={
             **_scrollbar("#c9cddb", "#fbfbfd", "#1d4fc4"),
             "text-muted": "#555b6e",
-            "block-cursor-foreground": "#fbfbfd",
+            **_marked("#d5dcf0", "#000000"),
         },
     ),
     Theme(
@@ -83,7 +96,7 @@ THEMES: tuple[Theme, ...] = (
         variables={
             **_scrollbar("#808080", "#000000", "#ffff00"),
             "text-muted": "#e0e0e0",
-            "block-cursor-foreground": "#000000",
+            **_marked("#003a6b", "#ffffff"),
         },
     ),
     Theme(
@@ -102,13 +115,21 @@ THEMES: tuple[Theme, ...] = (
         variables={
             **_scrollbar("#808080", "#ffffff", "#0000aa"),
             "text-muted": "#303030",
-            "block-cursor-foreground": "#ffffff",
+            **_marked("#ffe680", "#000000"),
         },
     ),
 )
 
 #: Themes of the library that are offered as well.
-BORROWED: tuple[str, ...] = ("textual-dark", "textual-light", "nord", "gruvbox", "dracula", "textual-ansi")
+BORROWED: tuple[str, ...] = (
+    "textual-dark",
+    "gruvbox",
+    "dracula",
+    "monokai",
+    "rose-pine",
+    "flexoki",
+    "textual-ansi",
+)
 
 #: The name people choose for the terminal's own colours.
 TERMINAL = "terminal"

@@ -8,11 +8,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.message import Message as TextualMessage
 
 from llmos.guard.reveal import reveal
+from llmos.tui.actions import bindings
 from llmos.tui.markdown.lines import Line, fold, prefixed, wrap
 from llmos.tui.widgets.blocks import TranscriptBlock
 
@@ -134,12 +135,7 @@ class ApprovalBlock(TranscriptBlock, can_focus=True):
 
     kind = "question"
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer('once')", "Allow once", id="approval.once"),
-        Binding("c", "answer('chat')", "Allow in this chat", id="approval.chat"),
-        Binding("a", "answer('always')", "Always allow", id="approval.always"),
-        Binding("n", "answer('deny')", "Refuse", id="approval.deny"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("approval")
 
     #: Keys pressed sooner than this after it came were meant for something else.
     GRACE_SECONDS = 0.6

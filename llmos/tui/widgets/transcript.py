@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message as TextualMessage
 from textual.widget import Widget
 
+from llmos.tui.actions import bindings
 from llmos.tui.widgets.blocks import TranscriptBlock
 
 #: Blocks that are mounted at once when a chat opens or older ones are asked for.
@@ -20,12 +21,7 @@ PAGE = 50
 class Transcript(VerticalScroll, can_focus=True):
     """Scrolls; follows the end until the user scrolls up; moves the block cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "cursor(-1)", "Block above", id="block.up"),
-        Binding("down,j", "cursor(1)", "Block below", id="block.down"),
-        Binding("home,g", "cursor_to('first')", "First block", id="block.first"),
-        Binding("end,G", "cursor_to('last')", "Last block", id="block.last"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("block")
 
     class OlderWanted(TextualMessage):
         """The user scrolled to the top: mount older messages."""
