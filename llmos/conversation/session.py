@@ -176,6 +176,13 @@ class Session:
         Raises:
             llmos.types.UserError: no such model, damaged, too large.
         """
+        import asyncio
+
+        # A turn that comes meanwhile waits for this model, not for another.
+        self._loading = asyncio.create_task(self._load(name, context))
+        return await asyncio.shield(self._loading)
+
+    async def _load(self, name: str, context: int | None) -> ModelInfo:
         wanted = self.settings.model
         path = Path(name or wanted.name) if wanted.kernel_url else _model_file(name or wanted.name)
         info = await self.kernel.load(
@@ -198,7 +205,7 @@ class Session:
 
         if self.kernel.model is None:
             if self._loading is None or self._loading.done():
-                self._loading = asyncio.create_task(self.load_model())
+                self._loading = asyncio.create_task(self._load("", None))
             await asyncio.shield(self._loading)
         chat_id = conversation.chat_id
         if chat_id not in self._restored:
