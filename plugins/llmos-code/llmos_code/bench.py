@@ -1,4 +1,4 @@
-"""Figures of the code plugin: how long a sandbox takes to start, and a call in a running one.
+"""Figures of the code plugin: what gets out, how long a start and a call in a running sandbox take.
 
 Each is set beside the bare interpreter: the same guest, started and called without a sandbox.
 """
@@ -18,6 +18,7 @@ from llmos_code.process import Launch, ProcessSession, guest_file
 from llmos_code.tiers import TIERS, probe
 
 _CODE = "37 * 41"
+Opener = Callable[[Limits, Path], Session]
 
 
 def _bare(limits: Limits, files: Path) -> Session:
@@ -30,54 +31,93 @@ def _bare(limits: Limits, files: Path) -> Session:
     return ProcessSession("none", launch, limits, lambda: None)
 
 
-def _measure(
-    opener: Callable[[Limits, Path], Session], files: Path, starts: int, calls: int
-) -> tuple[list[float], list[float]]:
-    """Milliseconds of starting with the first call, and of a call in a running session."""
-    begin, warm = [], []
-    for _ in range(starts + 1):
-        at = time.perf_counter()
-        session = opener(Limits(), files)
-        begin.append((time.perf_counter() - at) * 1e3)
-        session.close()
+def _start(opener: Opener, files: Path) -> float:
+    """Milliseconds until a new session answers."""
+    at = time.perf_counter()
     session = opener(Limits(), files)
-    for _ in range(calls + 1):
-        at = time.perf_counter()
-        result = session.run(_CODE, seconds=10.0)
-        warm.append((time.perf_counter() - at) * 1e3)
-        if result.value != "1517":
-            raise RuntimeError(f"the sandbox computed {result.value or result.error!r}, not 1517")
+    spent = (time.perf_counter() - at) * 1e3
     session.close()
-    return begin[1:], warm[1:]  # the first of each warms the file cache
+    return spent
+
+
+def _call(session: Session) -> float:
+    """Milliseconds of a call in a running session."""
+    at = time.perf_counter()
+    result = session.run(_CODE, seconds=10.0)
+    spent = (time.perf_counter() - at) * 1e3
+    if result.value != "1517":
+        raise RuntimeError(f"the sandbox computed {result.value or result.error!r}, not 1517")
+    return spent
 
 
 def run(starts: int = 15, calls: int = 50) -> list[dict[str, Any]]:
     """Measure every tier that holds on this machine.
+
+    The bare interpreter and the tiers take turns, so that what else the machine does falls on all.
 
     Args:
         starts: sessions started a tier.
         calls: calls in a running session.
 
     Returns:
-        Figures: ``name``, ``value``, ``unit``, ``lower``/``upper`` (10th and 90th percentile),
-        ``samples`` and, where there is one, ``target``.
+        Figures: ``name``, ``value`` (median), ``unit``, ``lower`` and ``upper`` (10th and 90th
+        percentile), ``samples`` and, where there is one, ``target`` (the most that it may be).
     """
+    openers: dict[str, Opener] = {"interpreter": _bare}
+    openers |= {tier.name: tier.open for tier in TIERS if not probe(tier).problem}
+    begin: dict[str, list[float]] = {name: [] for name in openers}
+    warm: dict[str, list[float]] = {name: [] for name in openers}
+    with tempfile.TemporaryDirectory(prefix="llmos-bench-") as folder:
+        files = Path(folder)
+        for _ in range(starts + 1):
+            for name, opener in openers.items():
+                begin[name].append(_start(opener, files))
+        sessions = {name: opener(Limits(), files) for name, opener in openers.items()}
+        for _ in range(calls + 1):
+            for name, session in sessions.items():
+                warm[name].append(_call(session))
+        for session in sessions.values():
+            session.close()
     figures: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="llmos-bench-") as name:
-        files = Path(name)
-        bare_start, bare_call = _measure(_bare, files, starts, calls)
-        figures.append(_figure("code.interpreter.start", bare_start))
-        figures.append(_figure("code.interpreter.call", bare_call))
+    for name in openers:
+        # The first of each warms the file cache.
+        first, later = begin[name][1:], warm[name][1:]
+        if name == "interpreter":
+            figures += [_figure("code.interpreter.start", first), _figure("code.interpreter.call", later)]
+            continue
+        figures.append(_figure(f"code.{name}.start", first, 40.0))
+        figures.append(_figure(f"code.{name}.start_over_interpreter", _over(first, begin["interpreter"][1:])))
+        figures.append(_figure(f"code.{name}.call", later))
+        figures.append(
+            _figure(f"code.{name}.call_over_interpreter", _over(later, warm["interpreter"][1:]), 10.0)
+        )
+    return figures
+
+
+def escapes() -> dict[str, dict[str, Any]]:
+    """Try to get out of every tier that holds here.
+
+    Returns:
+        By tier: ``tried``, the number of attempts, and ``failed``, what is wrong by attempt.
+    """
+    from llmos_code.escapes import Trials, attempts, outside
+
+    chosen = [attempt for attempt in attempts() if attempt.here]
+    report: dict[str, dict[str, Any]] = {}
+    with outside() as place:
         for tier in TIERS:
             if probe(tier).problem:
                 continue
-            begin, warm = _measure(tier.open, files, starts, calls)
-            figures.append(_figure(f"code.{tier.name}.start", begin, target=40.0))
-            base = statistics.median(bare_call)
-            figures.append(_figure(f"code.{tier.name}.call", warm))
-            over = [value - base for value in warm]
-            figures.append(_figure(f"code.{tier.name}.call_over_interpreter", over, target=10.0))
-    return figures
+            trials = Trials(tier, place)
+            verdicts = {attempt.name: trials.verdict(attempt, trials.run(attempt)) for attempt in chosen}
+            trials.close()
+            wrong = {name: verdict for name, verdict in verdicts.items() if verdict}
+            report[tier.name] = {"tried": len(verdicts), "failed": wrong}
+    return report
+
+
+def _over(values: list[float], bare: list[float]) -> list[float]:
+    return [value - base for value, base in zip(values, bare, strict=True)]
 
 
 def _figure(name: str, values: list[float], target: float | None = None) -> dict[str, Any]:

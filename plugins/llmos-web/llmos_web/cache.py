@@ -175,6 +175,7 @@ class Cache:
         connection = sqlite3.connect(self._path, timeout=2.0, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")  # a cache may lose its last entry
             connection.executescript(_SCHEMA)
         except sqlite3.Error:
             connection.close()
