@@ -39,11 +39,16 @@ _CLIENTS = {
 }
 
 
+def _given_a_socket(call: ast.Call) -> bool:
+    """``open_connection(sock=…)`` opens nothing: it only wraps a pair of Unix sockets."""
+    return not call.args and any(one.arg == "sock" for one in call.keywords)
+
+
 def clients_in(source: str) -> list[str]:
     return [
         ast.unparse(node.func)
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in _CLIENTS
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _CLIENTS and not _given_a_socket(node)
     ]
 
 
