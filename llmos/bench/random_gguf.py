@@ -173,6 +173,42 @@ def write_random_gguf(
     return path
 
 
+def write_random_lora(
+    path: Path, shape: Shape = TINY, *, rank: int = 4, seed: int = 0, gain: float = 1.0
+) -> Path:
+    """Write a LoRA adapter with random weights over the output projections of a random model's layers.
+
+    Args:
+        path: file to write.
+        shape: dimensions of the model that it is for.
+        rank: of the two factors.
+        seed: of the weights.
+        gain: standard deviation of the change, against the model's own.
+
+    Returns:
+        The path.
+    """
+    import numpy as np
+    from gguf import GGUFWriter
+
+    random = np.random.default_rng(seed)
+    writer = GGUFWriter(str(path), "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(rank))
+    for layer in range(shape.layers):
+        name = f"blk.{layer}.ffn_down.weight"
+        down = random.standard_normal((rank, shape.feed_forward), np.float32) / shape.feed_forward**0.5
+        up = random.standard_normal((shape.width, rank), np.float32) * np.float32(gain)
+        writer.add_tensor(f"{name}.lora_a", down)
+        writer.add_tensor(f"{name}.lora_b", up)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def _random_blocks(random: Any, count: int, deviation: float, quantisation: Quantisation) -> Any:
     """Blocks of 32 weights in llama.cpp's layout: a float16 scale, then the numbers."""
     import numpy as np

@@ -13,8 +13,11 @@ from typing import Any, Literal
 from llmos.kernel.families import family_named
 from llmos.kernel.families.base import fit_types
 from llmos.kernel.frames import pack_tokens
-from llmos.kernel.process import WorkerProcess, death_words, error_of, event_of
+from llmos.kernel.memo import TokenMemo, cut_spans, marked_text
+from llmos.kernel.process import WorkerProcess, death_words, error_of, event_of, generate_message
 from llmos.kernel.protocol import (
+    Chunk,
+    Finished,
     GenerateEvent,
     GenerateRequest,
     KernelDied,
@@ -59,6 +62,7 @@ class KernelClient:
         self._log = log
         self._listeners: list[Callable[[Notice], None]] = [notice] if notice else []
         self._renderer = Renderer(template_deadline)
+        self._memo = TokenMemo()
         self._worker: WorkerProcess | None = None
         self._ready = asyncio.Event()
         self._starting = asyncio.Lock()
@@ -186,6 +190,7 @@ class KernelClient:
         answer, _ = await worker.ask({"op": "load", "request": values})
         value = answer["value"]
         self._model = ModelInfo(**value["info"])
+        self._memo.clear()
         self._special = value["special"]
         self._start_text, self._end_text = value["start"], value["end"]
         return self._model
@@ -244,12 +249,24 @@ class KernelClient:
             },
         )
         spans = hide.spans(rendered)
-        tokens, _ = await self._ask("tokenize_spans", spans=spans)
+        tokens = await self._tokens_of(spans)
         return Rendered(
             text="".join(text for text, _ in spans),
-            tokens=tuple(tokens),
+            tokens=tokens,
             stop=PLAIN_STOPS if template == PLAIN_TEMPLATE else (),
         )
+
+    async def _tokens_of(self, spans: list[tuple[str, bool]]) -> tuple[int, ...]:
+        """Tokens of a rendered chat; what was answered before keeps the tokens it was written in."""
+        marked = marked_text(spans)
+        length, known = self._memo.match(marked)
+        rest = cut_spans(spans, length)
+        if rest is None:
+            known, rest = (), spans
+        new, _ = await self._ask("tokenize_spans", spans=rest, start=not known)
+        tokens = (*known, *new)
+        self._memo.rendered(tokens, marked)
+        return tokens
 
     async def tool_grammar(self, tools: Sequence[ToolSpec]) -> tuple[str, str]:
         """(GBNF, trigger text) for calls of these tools."""
@@ -271,25 +288,10 @@ class KernelClient:
         worker = await self._live()
         number, queue = worker.open()
         ended = False
+        remember = self._memo.knows(request.prompt)
+        written: list[Chunk] = []
         try:
-            await worker.send(
-                {
-                    "op": "generate",
-                    "id": number,
-                    "sequence": request.sequence,
-                    "max_tokens": request.max_tokens,
-                    "sampling": asdict(request.sampling),
-                    "stop": list(request.stop),
-                    "grammar": request.grammar,
-                    "grammar_trigger": request.grammar_trigger,
-                    "samples": request.samples,
-                    "logprobs": request.logprobs,
-                    "priority": request.priority,
-                    "keep": request.keep,
-                    "bias": list(request.bias.items()),
-                },
-                pack_tokens(request.prompt),
-            )
+            await worker.send(generate_message(number, request), pack_tokens(request.prompt))
             while True:
                 answer = await queue.get()
                 if answer is None:
@@ -303,11 +305,22 @@ class KernelClient:
                 if kind == "error":
                     ended = True
                     raise error_of(message)
-                yield event_of(kind, message)
+                event = event_of(kind, message)
+                if remember and isinstance(event, Chunk) and event.sample == 0:
+                    written.append(event)
+                elif remember and isinstance(event, Finished) and event.sample == 0:
+                    self._remember(request, written, event)
+                yield event
         finally:
             worker.forget(number)
             if not ended:
                 worker.post({"op": "stop", "id": 0, "target": number})
+
+    def _remember(self, request: GenerateRequest, written: list[Chunk], finished: Finished) -> None:
+        if request.stop and finished.stop_reason == "stop":
+            return  # the tokens may hold a stop text that the answer does not
+        tokens = [token for chunk in written for token in chunk.tokens]
+        self._memo.answered(request.prompt, tokens, "".join(chunk.text for chunk in written))
 
     async def next_tokens(
         self, tokens: Sequence[int], *, top: int = 50, sampling: SamplingSettings | None = None

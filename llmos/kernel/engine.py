@@ -349,10 +349,8 @@ class Engine:
                 raise KernelError(f"The adapter {path.name} is damaged or was made for another model.")
         old, self._lora = self._lora, adapter
         if adapter:
-            one = (ctypes.c_void_p * 1)(adapter)
-            self._c.llama_set_adapters_lora(
-                self._ctx, ctypes.cast(one, ctypes.POINTER(ctypes.c_void_p)), 1, (ctypes.c_float * 1)(scale)
-            )
+            one = (self._c.llama_adapter_lora_p_ctypes * 1)(adapter)
+            self._c.llama_set_adapters_lora(self._ctx, one, 1, (ctypes.c_float * 1)(scale))
         else:
             self._c.llama_set_adapters_lora(self._ctx, None, 0, None)
         if old:

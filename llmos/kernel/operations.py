@@ -119,11 +119,8 @@ class Operations:
         due = loaded.seconds_per_token > 0 and rate > 0 and rate * loaded.seconds_per_token * _SLOW < 1
         if due and not loaded.request.threads and self._pace.steps - self._pace.probed > 10 * _PACE_STEPS:
             self._pace.probed = self._pace.steps
-            slot = loaded.table.claim("#probe")
-            if slot is not None and slot.number == loaded.engine.max_sequences - 1:
+            if loaded.table.empty_last():
                 loaded.info["threads"], loaded.seconds_per_token = model.probe_threads(loaded.engine)
-            if slot is not None:
-                loaded.table.free(slot)
 
     # -- text ---------------------------------------------------------------------------------
 
@@ -138,7 +135,7 @@ class Operations:
         for text, special in message["spans"]:
             tokens += engine.tokenize(text, special=True) if special else engine.tokenize_literal(text)
         start, _, wanted = engine.start_and_end()
-        if wanted and start >= 0 and tokens[:1] != [start]:
+        if message["start"] and wanted and start >= 0 and tokens[:1] != [start]:
             tokens.insert(0, start)
         self._reply(number, tokens)
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from llmos.kernel.protocol import (
     Chunk,
     Finished,
     GenerateEvent,
+    GenerateRequest,
     KernelDied,
     KernelError,
     NotAvailable,
@@ -36,6 +38,25 @@ _LOG_LIMIT = 1 << 20
 def error_of(message: dict[str, Any]) -> KernelError:
     """The exception that an error message stands for."""
     return _KINDS.get(str(message.get("kind")), KernelError)(str(message.get("text", "The kernel failed.")))
+
+
+def generate_message(number: int, request: GenerateRequest) -> dict[str, Any]:
+    """A generation as the message that asks for it; the prompt is the payload."""
+    return {
+        "op": "generate",
+        "id": number,
+        "sequence": request.sequence,
+        "max_tokens": request.max_tokens,
+        "sampling": asdict(request.sampling),
+        "stop": list(request.stop),
+        "grammar": request.grammar,
+        "grammar_trigger": request.grammar_trigger,
+        "samples": request.samples,
+        "logprobs": request.logprobs,
+        "priority": request.priority,
+        "keep": request.keep,
+        "bias": list(request.bias.items()),
+    }
 
 
 def event_of(kind: str, message: dict[str, Any]) -> GenerateEvent:

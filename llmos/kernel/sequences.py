@@ -114,6 +114,14 @@ class SequenceTable:
         self.touch(slot)
         return slot
 
+    def empty_last(self) -> bool:
+        """Empty the last slot for a moment's use (the thread probe); False when it is busy."""
+        slot = self._slots[-1]
+        if slot.busy:
+            return False
+        self.free(slot)
+        return True
+
     def free(self, slot: Slot) -> None:
         """Empty a slot."""
         self._cache.remove(slot.number)
