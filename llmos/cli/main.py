@@ -113,7 +113,9 @@ def cli(
         os.environ["LLMOS_MODEL__KERNEL_URL"] = kernel
     if ctx.invoked_subcommand is not None:
         return
-    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # A browser's terminal is no tty: textual-serve names its driver in the environment.
+    browser = bool(os.environ.get("TEXTUAL_DRIVER"))
+    if plain or not (browser or (sys.stdin.isatty() and sys.stdout.isatty())):
         from llmos.cli.plain import run_plain
 
         run_plain(model, chat, go_on)

@@ -26,6 +26,7 @@ from llmos.types import UserError
 @click.option("--embedder", default="", help="Embedding model for /v1/embeddings.")
 @click.option("--host-name", "host_names", multiple=True, help="Name under which the server is reached.")
 @click.option("--origin", "origins", multiple=True, help="Origin of a web page that may use the server.")
+@click.option("--web", "as_page", is_flag=True, help="Show the terminal face in a browser instead.")
 def serve(
     model: str,
     host: str,
@@ -37,6 +38,7 @@ def serve(
     embedder: str,
     host_names: tuple[str, ...],
     origins: tuple[str, ...],
+    as_page: bool,
 ) -> None:
     """Serve the model to other programs."""
     from llmos.serve.access import Access, is_loopback, new_token, with_hosts
@@ -49,7 +51,34 @@ def serve(
     if not no_token and not secret.strip():
         raise UserError("The token is empty; leave --token out for a random one.")
     access = Access(secret, with_hosts([host, *host_names]), frozenset(origins))
+    if as_page:
+        _serve_page(access, model, host, port)
+        return
     asyncio.run(_serve(access, model, host, port, slots, context, embedder))
+
+
+def _serve_page(access: object, model: str, host: str, port: int) -> None:
+    try:
+        from llmos.serve.access import Access
+        from llmos.serve.web import WebFace, serve_web
+    except ImportError as error:
+        raise UserError("The browser face needs textual-serve: pip install 'llmos[web]'.") from error
+    assert isinstance(access, Access)
+    token = access.token
+
+    def started(bound: int) -> None:
+        name = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
+        shown = f"[{name}]" if ":" in name else name
+        click.echo(f"LLMOS in a browser: http://{shown}:{bound}/" + (f"?token={token}" if token else ""))
+        click.echo("Ctrl+C ends it.")
+
+    face = WebFace(access, host, port, ("--model", model) if model else ())
+    try:
+        asyncio.run(serve_web(face, started))
+    except OSError as error:
+        raise UserError(
+            f"The server cannot listen on {host}:{port} ({error.strerror}); is the port taken?"
+        ) from error
 
 
 async def _serve(
