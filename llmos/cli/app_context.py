@@ -37,6 +37,8 @@ async def cli_session(
 
     log_to_file()
     settings = with_settings(load_settings(), **chat)
+    if settings.chat.titles == "auto":  # nobody waits here for a model to write a title
+        settings = with_settings(settings, titles="heuristic")
     calls = frozenset(exact_call(text) for text in preapproved)
     async with open_session(settings, face="cli", safe_mode=bool(os.environ.get("LLMOS_SAFE_MODE"))) as session:
         session.preapproved = calls

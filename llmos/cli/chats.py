@@ -77,11 +77,12 @@ def list_chats(title: str, tag: str, limit: int, trash: bool, as_json: bool) -> 
 def show(chat: str, as_json: bool) -> None:
     """Print a chat (id, beginning of an id, or title)."""
     from llmos.conversation.export import export_chat
+    from llmos.guard.clean import escape_json
 
     with open_store() as store:
         found = store.find_chat(chat)
         text = export_chat(store, found, "json" if as_json else "markdown")
-    click.echo(text if as_json else clean(text).rstrip())
+    click.echo(escape_json(text) if as_json else clean(text).rstrip())
 
 
 @chats.command()
@@ -132,13 +133,14 @@ def search(query: tuple[str, ...], limit: int, as_json: bool) -> None:
 def export(chat: str, target: Path | None, form: str | None, force: bool) -> None:
     """Write a chat as Markdown, JSON or HTML."""
     from llmos.conversation.export import export_chat, format_of
+    from llmos.guard.clean import escape_json
 
     with open_store() as store:
         found = store.find_chat(chat)
         chosen: Any = form or format_of(target.name if target else "")
         text = export_chat(store, found, chosen)
     if target is None:
-        click.echo(clean(text) if chosen == "markdown" else text, nl=False)
+        click.echo(escape_json(text) if chosen == "json" else clean(text), nl=False)
         return
     if target.exists() and not force:
         raise UserError(f"{target} exists; name another file or add --force.")

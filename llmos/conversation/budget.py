@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llmos.conversation.errors import PromptTooLong
 from llmos.conversation.ports import Plugins
-from llmos.conversation.window import Window
+from llmos.conversation.window import ATTACHED, Window
 from llmos.kernel.protocol import Kernel, Rendered
 from llmos.types import Message, Page, ToolSpec
 
@@ -118,7 +118,7 @@ class Budget:
                 await self._measure(window, length)
                 return Fitted(messages, rendered, self.context - length)
             if not await self._evict(window, length, user, evicted):
-                raise await self._too_long(user, length)
+                raise await self._too_long(window, user, length)
 
     async def _measure(self, window: Window, length: int) -> None:
         """Learn what tools and template add, where all pages are counted (or nearly all)."""
@@ -144,10 +144,14 @@ class Budget:
             await evicted(gone)
         return bool(gone)
 
-    async def _too_long(self, user: Message, length: int) -> PromptTooLong:
+    async def _too_long(self, window: Window, user: Message, length: int) -> PromptTooLong:
         """The error that says how long the message is and what fits."""
         tokens = await self._kernel.tokenize(user.content)
-        around = max(0, length - len(tokens))
+        pages = [one for slot in window.slots if slot.message.id == user.id for one in slot.attached]
+        given = [page for page in pages if page.where == "window" and page.reason == ATTACHED]
+        await self.count_pages(given)
+        attached = sum(page.tokens for page in given)
+        around = max(0, length - len(tokens) - attached)
         fits = self.prompt_tokens - around
         fitting = await self._kernel.detokenize(tokens[: max(0, fits)]) if fits > 0 else ""
-        return PromptTooLong(len(tokens), fits, self.context, fitting.rstrip("\ufffd"))
+        return PromptTooLong(len(tokens), fits, self.context, fitting.rstrip("\ufffd"), attached)

@@ -20,7 +20,7 @@ from llmos.conversation.sampling import max_tokens_for, sampling_for, system_pro
 from llmos.conversation.store import Store
 from llmos.conversation.turn import TurnParts, TurnRun
 from llmos.conversation.views import ViewMixin
-from llmos.conversation.window import Window
+from llmos.conversation.window import ATTACHED, Window
 from llmos.guard.api import GuardApi
 from llmos.kernel.protocol import Kernel
 from llmos.plugins.contributions import Turn
@@ -41,7 +41,7 @@ from llmos.types import (
 
 _log = logging.getLogger(__name__)
 #: What could be an address in a user's text.
-_ADDRESS = re.compile(r"\S\.\S")
+_ADDRESS = re.compile(r"\S[.:/]\S")
 
 Body = Callable[[Callable[[Event], None]], Awaitable[None]]
 
@@ -105,6 +105,7 @@ class Conversation(BranchMixin, ViewMixin):
         self._leaf: str | None = None
         self._user_texts: list[str] = []
         self._result_urls: list[str] = []
+        self._unsaved: list[Message] = []
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -136,7 +137,11 @@ class Conversation(BranchMixin, ViewMixin):
         messages = self.store.branch(self.chat_id)
         self._leaf = messages[-1].id if messages else None
         self.window.fill(messages, self.store.page_states(self.chat_id))
-        self._user_texts = [m.content for m in messages if m.role == "user" and _ADDRESS.search(m.content)]
+        self._user_texts = [  # an imported message was not typed here, whoever is said to have written it
+            m.content
+            for m in messages
+            if m.role == "user" and not m.labels.tainted and _ADDRESS.search(m.content)
+        ]
         self._result_urls = [str(url) for m in messages if m.role == "tool" for url in m.stats.get("urls", ())]
         return messages
 
@@ -206,7 +211,7 @@ class Conversation(BranchMixin, ViewMixin):
         if not clean.strip():
             raise UserError("There is nothing to send; type a message first.")
         parent = old.parent_id
-        kept = [page for page in old.pages if page.reason == "attached by you"]
+        kept = [page for page in old.pages if page.reason == ATTACHED]
 
         async def body(emit: Callable[[Event], None]) -> None:
             await self.store.run(self.store.set_leaf, self.chat_id, parent)
@@ -290,12 +295,18 @@ class Conversation(BranchMixin, ViewMixin):
         await self._answer(emit, user, options, bring=True)
 
     def _store_user(self, user: Message) -> None:
-        """On the store's thread: the chat (with its first message) and the message, in one commit."""
+        """On the store's thread: the chat (with its first message) and the message, in one commit.
+
+        What the store could not take before (a full disk) goes in first: the message hangs on it.
+        """
         with self.store.database.transaction():
             if self.store.chat(self.chat_id) is None:
                 self.store.create_chat(chat_id=self.chat_id)
+            for message in self._unsaved:
+                self.store.save_message(message)
             self.store.add_message(user)
             self.store.save_draft(self.chat_id, "")
+        self._unsaved.clear()
 
     async def _answer(
         self, emit: Callable[[Event], None], user: Message, options: dict[str, Any], *, bring: bool
@@ -361,6 +372,7 @@ class Conversation(BranchMixin, ViewMixin):
             ask=self._asker(emit),
             window_state=self.window_state,
             result_urls=self._result_urls,
+            unsaved=self._unsaved,
             on_death=self._on_death,
         )
 

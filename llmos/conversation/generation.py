@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from llmos.conversation.splitting import Splitter
 from llmos.formats import THINK_OPEN
 from llmos.guard.clean import StreamCleaner
-from llmos.kernel.protocol import Chunk, Finished, GenerateRequest, Kernel, Prefilled, Rendered
+from llmos.kernel.protocol import (
+    Chunk,
+    Finished,
+    GenerateRequest,
+    Kernel,
+    KernelDied,
+    KernelError,
+    Prefilled,
+    Rendered,
+)
 from llmos.types import (
     Event,
     Message,
@@ -20,6 +30,8 @@ from llmos.types import (
     TurnRequest,
     TurnStats,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class Generator:
@@ -51,7 +63,7 @@ class Generator:
         rendered = await self._render(request)
         grammar, trigger, bias = request.grammar, "", {}
         if request.tools and not grammar:
-            grammar, trigger = await kernel.tool_grammar(request.tools)
+            grammar, trigger = await self._grammar(request.tools)
             if request.options.get("no_tool_calls"):
                 bias = await self._forbid(trigger)
                 grammar, trigger = "", ""
@@ -105,6 +117,20 @@ class Generator:
         if self._prepared is not None and self._prepared[0] is request.messages:
             return self._prepared[1]
         return await self._kernel.render_chat(request.messages, request.tools)
+
+    async def _grammar(self, tools: Sequence[ToolSpec]) -> tuple[str, str]:
+        """Grammar and marker of tool calls.
+
+        A schema that no grammar can be made of (tools of others) must not end the chat: calls are
+        then written freely, and checked like every call before they run.
+        """
+        try:
+            return await self._kernel.tool_grammar(tools)
+        except KernelDied:
+            raise
+        except KernelError as error:
+            _log.warning("no grammar for the tools %s: %s", [tool.name for tool in tools], error)
+            return "", (await self._kernel.tool_grammar(()))[1]
 
     async def _forbid(self, trigger: str) -> dict[int, float]:
         """A bias against beginning a tool call, where its marker is one token."""

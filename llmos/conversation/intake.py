@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmos.conversation.window import ATTACHED
 from llmos.types import Confidentiality, Integrity, Labels, Page, UserError
 
 #: Control characters other than tab and newline; C1 controls; the Unicode tag block stays to the guard.
@@ -65,7 +66,7 @@ def text_page(text: str, *, source: str, origin: str) -> Page:
         labels=Labels(frozenset({origin}), Integrity.UNTRUSTED, Confidentiality.PRIVATE),
         source=source,
         location={"path": origin.removeprefix("file:")} if origin.startswith("file:") else {},
-        reason="attached by you",
+        reason=ATTACHED,
     )
 
 

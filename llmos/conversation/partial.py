@@ -23,6 +23,9 @@ class PartialAnswer:
         store: where it goes.
         message: the answer, still empty; its id, chat and parent are set.
         warn: told once when the store cannot take it; the answer goes on in memory.
+
+    Attributes:
+        unsaved: the finished answer, when the store could not take it.
     """
 
     def __init__(self, store: Store, message: Message, warn: Callable[[str], None]) -> None:
@@ -35,6 +38,7 @@ class PartialAnswer:
         self._stored = False
         self._finished = False
         self._warned = False
+        self.unsaved: Message | None = None
         self._lock = threading.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -107,6 +111,7 @@ class PartialAnswer:
             try:
                 self._put(message)
             except StoreError as error:
+                self.unsaved = message
                 self._failed(error)
 
     async def _end_task(self) -> None:

@@ -8,7 +8,6 @@ writes returns, the change is on disk.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,6 @@ from typing import Any, ParamSpec, TypeVar
 from llmos.conversation.database import Database, StoreError
 from llmos.conversation.records import (
     Chat,
-    PageState,
     chat_from_row,
     message_from_row,
     message_values,
@@ -27,6 +25,7 @@ from llmos.conversation.records import (
     storable,
 )
 from llmos.conversation.search import SearchMixin
+from llmos.conversation.states import StatesMixin
 from llmos.types import Message, Page, new_id
 
 P = ParamSpec("P")
@@ -42,7 +41,7 @@ WITH RECURSIVE branch(id, parent_id, depth) AS (
 """
 
 
-class Store(SearchMixin):
+class Store(SearchMixin, StatesMixin):
     """Chats, messages, pages, drafts, tags and settings per chat.
 
     Args:
@@ -225,6 +224,15 @@ class Store(SearchMixin):
                 self.database.execute("DELETE FROM pages WHERE message_id = ?", (message.id,))
                 self._write_pages(message)
 
+    def save_message(self, message: Message) -> None:
+        """Store a message, or write it anew when it is there; the branch then ends in it."""
+        with self.database.transaction():
+            if self.database.execute("SELECT 1 FROM messages WHERE id = ?", (message.id,)):
+                self.update_message(message)
+                self.set_leaf(message.chat_id, message.id)
+            else:
+                self.add_message(message)
+
     def _write_pages(self, message: Message) -> None:
         if not message.pages:
             return
@@ -342,51 +350,3 @@ class Store(SearchMixin):
             ):
                 pages.setdefault(row["message_id"], []).append(page_from_row(row))
         return [message_from_row(row, tuple(pages.get(row["id"], ()))) for row in rows]
-
-    # -- pages' states, drafts, settings ---------------------------------------------------
-
-    def page_states(self, chat_id: str) -> dict[str, PageState]:
-        """States of the pages of a chat that are not as they began."""
-        rows = self.database.execute("SELECT * FROM page_states WHERE chat_id = ?", (chat_id,))
-        return {
-            row["page_id"]: PageState(
-                row["page_id"], bool(row["swapped"]), bool(row["pinned"]), row["last_used"]
-            )
-            for row in rows
-        }
-
-    def set_page_states(self, chat_id: str, states: Iterable[PageState]) -> None:
-        """Write states of pages, all or none of them."""
-        with self.database.transaction():
-            self.database.execute_many(
-                "INSERT OR REPLACE INTO page_states VALUES (?, ?, ?, ?, ?)",
-                [(chat_id, s.page_id, int(s.swapped), int(s.pinned), s.last_used) for s in states],
-            )
-
-    def save_draft(self, chat_id: str, text: str) -> None:
-        """Keep what is typed but not sent; empty forgets it. ``chat_id`` may be any key."""
-        if not text:
-            self.database.execute("DELETE FROM drafts WHERE chat_id = ?", (chat_id,))
-            return
-        self.database.execute(
-            "INSERT OR REPLACE INTO drafts VALUES (?, ?, ?)", (chat_id, storable(text), time.time())
-        )
-
-    def draft(self, chat_id: str) -> str:
-        """What was typed but not sent."""
-        rows = self.database.execute("SELECT text FROM drafts WHERE chat_id = ?", (chat_id,))
-        return str(rows[0]["text"]) if rows else ""
-
-    def chat_settings(self, chat_id: str) -> dict[str, Any]:
-        """Settings of one chat: ``system_prompt``, ``temperature``, ``model``, ``persona`` and so on."""
-        rows = self.database.execute("SELECT key, value FROM chat_settings WHERE chat_id = ?", (chat_id,))
-        return {row["key"]: json.loads(row["value"]) for row in rows}
-
-    def set_chat_setting(self, chat_id: str, key: str, value: Any) -> None:
-        """Set one setting of a chat; None takes it back to the default."""
-        if value is None:
-            self.database.execute("DELETE FROM chat_settings WHERE chat_id = ? AND key = ?", (chat_id, key))
-            return
-        self.database.execute(
-            "INSERT OR REPLACE INTO chat_settings VALUES (?, ?, ?)", (chat_id, key, json.dumps(value))
-        )

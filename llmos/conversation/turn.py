@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from llmos.conversation.budget import Budget, Fitted
+from llmos.conversation.database import StoreError
 from llmos.conversation.generation import Generator
 from llmos.conversation.history import LazyMessages
 from llmos.conversation.middleware import compose
@@ -41,7 +42,6 @@ from llmos.types import (
     TurnDone,
     TurnRequest,
     TurnStats,
-    UserError,
     new_id,
 )
 
@@ -72,6 +72,7 @@ class TurnParts:
     ask: Callable[[Approval], Awaitable[ApprovalAnswer]]
     window_state: Callable[[Sequence[ToolSpec]], WindowState]
     result_urls: list[str] = field(default_factory=list)
+    unsaved: list[Message] = field(default_factory=list)
     on_death: Callable[[], None] = lambda: None
 
 
@@ -189,6 +190,7 @@ class TurnRun:
             raise
         message = self._stored(partial, answer, result, status)
         await partial.finish(message)
+        self._note_unsaved(partial)
         self._partial = None
         stats = result.stats if result else None
         if message.content or message.tool_calls:
@@ -289,7 +291,11 @@ class TurnRun:
         message = self._result_message(call, result)
         pages = p.window.number(await self._budget.take_within(result.pages, self._budget.prompt_tokens // 3))
         message = replace(message, content=await self._budget.clip_result(message.content), pages=tuple(pages))
-        await p.store.run(p.store.add_message, message)
+        try:
+            await p.store.run(p.store.add_message, message)
+        except StoreError as error:
+            p.unsaved.append(message)
+            p.emit(Notice(f"{error} The result is kept in memory for now.", "warning"))
         slot = p.window.append(message)
         slot.page.tokens = await self._budget.count(message.content)
         for page in (slot.page, *slot.attached):
@@ -309,6 +315,11 @@ class TurnRun:
             stats={"ok": result.ok, "urls": list(result.urls), "data": result.data},
         )
 
+    def _note_unsaved(self, partial: PartialAnswer) -> None:
+        """Remember an answer that the store could not take; the next message takes it along."""
+        if partial.unsaved is not None:
+            self._p.unsaved.append(partial.unsaved)
+
     # -- being stopped ---------------------------------------------------------------------
 
     def stopped(self) -> Message | None:
@@ -320,6 +331,7 @@ class TurnRun:
         if self._partial is not None:
             message = self._partial.message("stopped")
             self._partial.finish_now(message)
+            self._note_unsaved(self._partial)
             self._partial = None
             if message.content:
                 p.window.append(message)
@@ -328,8 +340,8 @@ class TurnRun:
             message = self._result_message(call, ToolResult("Stopped by the user.", ok=False))
             try:
                 p.store.add_message(message)
-            except UserError:
-                _log.exception("a stopped call was not stored")
+            except StoreError:
+                p.unsaved.append(message)
             p.window.append(message)
             self._parent = message.id
         self._pending = []

@@ -16,6 +16,8 @@ from llmos.conversation.records import PageState
 from llmos.formats import format_page, format_user_turn
 from llmos.types import SYSTEM_LABELS, Message, Page, new_id
 
+#: Why a page is in the window that the user put there with the message.
+ATTACHED = "attached by you"
 #: Tokens that the template puts around a message, roughly.
 TURN_OVERHEAD = 5
 #: Tokens of a page's first line, roughly.
@@ -221,7 +223,8 @@ class Window:
         place = next((i for i, slot in enumerate(self.slots) if slot.message.id == protect), None)
         if place is None:
             return []
-        brought = [p for p in self.slots[place].attached if p.where == "window" and not p.pinned]
+        attached = self.slots[place].attached
+        brought = [p for p in attached if p.where == "window" and not p.pinned and p.reason != ATTACHED]
         rounds = [slot for slot in self.slots[place + 1 :] if slot.message.tool_calls]
         old = self.slots[place + 1 : self.slots.index(rounds[-1])] if rounds else []
         return [*reversed(brought), *(page for slot in old for page in slot.pages if not page.pinned)]

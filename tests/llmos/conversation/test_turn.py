@@ -658,23 +658,17 @@ async def test_plugins_are_told_and_the_chat_gets_a_title(make_bench: Make) -> N
     assert bench.store.chat(chat.chat_id).title == "Explain how tides work"
 
 
-async def test_the_model_is_loaded_when_it_is_needed(make_bench: Make) -> None:
+async def test_the_model_is_loaded_when_it_is_needed(make_bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pathlib import Path
+
+    from llmos.kernel import locate
+
+    monkeypatch.setattr(locate, "resolve", lambda name: locate.LocalModel("late", Path("late.gguf")))
     bench: Bench = await make_bench(["ok"])
     bench.kernel._model = None
-    asked: list[str] = []
-
-    async def load(name: str = "") -> Any:
-        from pathlib import Path
-
-        from llmos.kernel.protocol import LoadRequest
-
-        asked.append(name)
-        return await bench.kernel.load(LoadRequest(Path("late.gguf")))
-
-    bench.session.load_model = load  # type: ignore[method-assign]
     events = await bench.talk(bench.chat(), "hi")
     assert text_of(events) == "ok"
-    assert asked == [""]
+    assert events[-1].stats.model == "late"
 
 
 async def test_the_system_prompt_of_our_own_models(make_bench: Make) -> None:
@@ -702,3 +696,68 @@ async def test_options_reach_middleware(make_bench: Make) -> None:
     bench: Bench = await make_bench(["ok"], plugins=FakePlugins(layers=[("look", look)]))
     await bench.talk(bench.chat(), "hi", think_seconds=30)
     assert seen == [30]
+
+
+async def test_a_full_disk_under_an_answer_loses_nothing(make_bench: Make) -> None:
+    bench: Bench = await make_bench(["a long answer " * 3_000, "second"], context=16_384)
+    chat = bench.chat()
+    await bench.talk(chat, "warm up")
+    events: list[Event] = []
+    pages = bench.store.database.execute("PRAGMA page_count")[0][0]
+    bench.kernel.script = ["x " * 4_000, "second", "third"]
+    async for event in chat.send("first"):
+        events.append(event)
+        if isinstance(event, TurnStarted):
+            pages = bench.store.database.execute("PRAGMA page_count")[0][0]
+            bench.store.database.execute(f"PRAGMA max_page_count = {pages}")
+    notices = [n.text for n in of_kind(events, Notice)]
+    assert len(notices) == 1
+    assert "the disk is full" in notices[0]
+    assert isinstance(events[-1], TurnDone)
+    with pytest.raises(UserError, match="the disk is full"):
+        await bench.talk(chat, "still full " * 3_000)
+    bench.store.database.execute("PRAGMA max_page_count = 1000000")
+    await bench.talk(chat, "room again")
+    branch = bench.store.branch(chat.chat_id)
+    assert [m.content[:9] for m in branch[2:]] == ["first", "x x x x x", "room agai", "second"]
+
+
+async def test_an_address_in_an_imported_message_was_not_typed_by_the_user(make_bench: Make) -> None:
+    bench: Bench = await make_bench()
+    chat = bench.chat()
+    await bench.talk(chat, "Look at http://localhost:80/ please")
+    user = bench.store.branch(chat.chat_id)[0]
+    assert chat.window_state().user_texts == [user.content]
+    foreign = bench.store.create_chat()
+    user.id, user.chat_id, user.labels = "f" * 32, foreign.id, UNTRUSTED
+    bench.store.add_message(user)
+    other = bench.chat(foreign.id)
+    await other.open()
+    assert other.window_state().user_texts == []
+
+
+async def test_attachments_that_do_not_fit_are_told(make_bench: Make) -> None:
+    bench: Bench = await make_bench(["ok"], context=256)
+    page = Page("word " * 600, "passage", UNTRUSTED, source="big.txt", reason="attached by you")
+    with pytest.raises(
+        PromptTooLong, match=r"with what is attached to it is 60\d tokens.*attach or write less"
+    ):
+        await bench.talk(bench.chat(), "sum up", [page])
+
+
+async def test_a_tool_that_no_grammar_fits_does_not_end_the_chat(make_bench: Make) -> None:
+    from llmos.kernel.protocol import KernelError
+
+    bench: Bench = await make_bench([call("add", a=1, b=2), "3"], plugins=adder())
+    real = bench.kernel.tool_grammar
+
+    async def refuses(tools: Any) -> tuple[str, str]:
+        if tools:
+            raise KernelError("The tool's JSON schema cannot be turned into a grammar.")
+        return await real(tools)
+
+    bench.kernel.tool_grammar = refuses  # type: ignore[method-assign]
+    events = await bench.talk(bench.chat(), "1+2")
+    assert text_of(events) == "3"
+    assert len(bench.plugins.calls) == 1
+    assert bench.kernel.requests[0].grammar == ""
