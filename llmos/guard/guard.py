@@ -42,7 +42,8 @@ PRIVATE_SOURCE = "private"
 _OWN = frozenset({"user", "system", "model", "via", PRIVATE_SOURCE})
 #: Words and memories of the user may go into a search query in a trusted window without a question.
 _NO_SOURCE = _OWN | {"memory"}
-#: Plugins that hand on what foreign servers say: their results are never trusted.
+#: Plugins that hand on what foreign servers say: their results are trusted only where the plugin
+#: says so of a server that the user trusts, descriptions included.
 _FOREIGN = frozenset({"llmos-mcp", "mcp"})
 #: Characters that a note about the rest of a cut result may take beyond the limit.
 _POINTER = 200
@@ -238,7 +239,8 @@ class Guard:
         unlabelled = own == SYSTEM_LABELS
         integrity, confidentiality = own.integrity, own.confidentiality
         opaque = spec.effect is EffectClass.EXECUTE and not spec.contained
-        if spec.effect is EffectClass.NETWORK or spec.plugin in _FOREIGN or opaque:
+        foreign = spec.plugin in _FOREIGN and (unlabelled or not spec.description_trusted)
+        if spec.effect is EffectClass.NETWORK or foreign or opaque:
             integrity = Integrity.UNTRUSTED
         if unlabelled and (spec.effect is EffectClass.READ or opaque):
             # What was read is unknown: it may come from anybody and may be anybody's secret.

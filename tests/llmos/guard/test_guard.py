@@ -368,7 +368,9 @@ def test_results_that_say_nothing_are_not_trusted(guard: Guard, effect: EffectCl
 
 def test_a_foreign_server_cannot_call_its_results_trusted(guard: Guard) -> None:
     tool = spec("t", EffectClass.PURE, "x", plugin="llmos-mcp")
-    assert guard.label_result(tool, ToolResult("x", labels=USER_LABELS), window()).labels.tainted
+    assert guard.label_result(tool, ToolResult("x"), window()).labels.tainted
+    unknown = replace(tool, description_trusted=False)
+    assert guard.label_result(unknown, ToolResult("x", labels=USER_LABELS), window()).labels.tainted
 
 
 def test_a_public_result_does_not_forbid_a_later_search(guard: Guard) -> None:
