@@ -96,7 +96,8 @@ def wilson(right: float, count: int, z: float = 1.96) -> tuple[float, float]:
     middle = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    # Rounding must not push the share itself out of its interval.
+    return max(0.0, min(share, (middle - spread) / scale)), min(1.0, max(share, (middle + spread) / scale))
 
 
 def paired_interval(before: Sequence[float], after: Sequence[float], draws: int = 1000) -> tuple[float, float, float]:

@@ -113,7 +113,9 @@ def questions(intent: Intent, split: Split) -> list[str]:
     if intent.about:
         found += [f.replace("{x}", a) for f in new_frames for a in intent.about]
         found += [f.replace("{x}", a) for f in phrases(frames, Split.TRAIN) for a in new_about]
-    return found
+    # A question may arise in two ways; what training can show is not new.
+    trained = set(questions(intent, Split.TRAIN))
+    return [q for q in found if q not in trained]
 
 
 def _start_small(text: str) -> str:
