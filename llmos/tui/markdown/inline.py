@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content, Span
 
+from llmos.guard.clean import clean
 from llmos.tui.markdown.parse import inline_tokens
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _render(tokens: list[Token]) -> Content:
 
     def add(text: str, style: str = "") -> None:
         nonlocal position
+        text = clean(text)  # Markdown's own entities (&#x202e;) can spell what was cleaned before
         if not text:
             return
         parts.append(text)
