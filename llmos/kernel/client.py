@@ -63,6 +63,7 @@ class KernelClient:
         self._listeners: list[Callable[[Notice], None]] = [notice] if notice else []
         self._renderer = Renderer(template_deadline)
         self._memo = TokenMemo()
+        self._warming: asyncio.Task[None] | None = None
         self._worker: WorkerProcess | None = None
         self._ready = asyncio.Event()
         self._starting = asyncio.Lock()
@@ -191,6 +192,7 @@ class KernelClient:
         value = answer["value"]
         self._model = ModelInfo(**value["info"])
         self._memo.clear()
+        self._warming = asyncio.create_task(self._renderer.warm(self._model.chat_template))
         self._special = value["special"]
         self._start_text, self._end_text = value["start"], value["end"]
         return self._model
@@ -199,6 +201,9 @@ class KernelClient:
         """End the worker process and the renderer."""
         self._closed = True
         self._ready.set()
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait({self._warming})
         if self._worker is not None:
             await self._worker.close()
         await self._renderer.close()

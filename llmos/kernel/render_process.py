@@ -1,7 +1,7 @@
 """A short program that renders chat templates of foreign models, so that a looping one can be killed.
 
-Reads frames ``{"template", "values"}`` on stdin and answers ``{"text"}`` or ``{"error"}`` on
-stdout. Started by ``rendering``; its memory is limited where the system can.
+Says ``{"ready"}``, then reads frames ``{"template", "values"}`` on stdin and answers ``{"text"}``
+or ``{"error"}`` on stdout. Started by ``rendering``; its memory is limited where the system can.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def main() -> None:
     incoming, outgoing = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     try:
+        write_frame(outgoing, {"ready": True})
         while True:
             request, _ = read_frame(incoming)
             try:

@@ -17,6 +17,10 @@ from llmos.kernel.templates import PLAIN_TEMPLATE, render_patiently
 OWN_TEMPLATES = frozenset({CHAT_TEMPLATE, PLAIN_TEMPLATE})
 
 
+#: Seconds that the process may take to start, on a machine that is very busy.
+_START = 60.0
+
+
 class Renderer:
     """Renders templates; one request at a time.
 
@@ -38,7 +42,7 @@ class Renderer:
         if template in OWN_TEMPLATES:
             return render_patiently(template, values)
         async with self._lock:
-            process = await self._started()
+            process = await self._started()  # its start is not the template's time
             assert process.stdin is not None and process.stdout is not None
             try:
                 process.stdin.write(pack({"template": template, "values": dict(values)}))
@@ -59,9 +63,18 @@ class Renderer:
             raise KernelError(str(answer["error"]))
         return str(answer["text"])
 
+    async def warm(self, template: str) -> None:
+        """Start the process ahead of time if this template will need it; says nothing if it cannot."""
+        if template not in OWN_TEMPLATES:
+            async with self._lock:
+                with contextlib.suppress(KernelError):
+                    await self._started()
+
     async def _started(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        try:
+            process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "llmos.kernel.render_process",
@@ -70,7 +83,16 @@ class Renderer:
                 stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )
-        return self._process
+            self._process = process
+            assert process.stdout is not None
+            await asyncio.wait_for(read_frame_async(process.stdout), _START)
+        except (OSError, BrokenPipe, TimeoutError) as error:
+            await self.close()
+            raise KernelError("The process that renders chat templates cannot be started.") from error
+        except BaseException:
+            await self.close()
+            raise
+        return process
 
     async def close(self) -> None:
         """End the process, whatever it is doing."""

@@ -131,7 +131,7 @@ def test_plain_template_and_tool_instructions() -> None:
 
 @pytest_asyncio.fixture
 async def renderer() -> AsyncIterator[Renderer]:
-    made = Renderer(deadline=1.5)
+    made = Renderer(deadline=2.0)
     yield made
     await made.close()
 
