@@ -26,12 +26,13 @@ _STAGES = {
 def _shared(function: Any) -> Any:
     """Options that every stage takes."""
     options = (
-        click.option("--out", type=click.Path(path_type=Path), default=Path("build/model"), show_default=True,
-                     help="Build folder; a stage goes on where it was interrupted."),
-        click.option("--depth", type=click.Choice(["nano", "3m", "8m", "16m", "30m"]), default="3m", show_default=True,
-                     help="Size of the model."),
+        click.option("--out", type=click.Path(path_type=Path), default=Path("build/model"),
+                     show_default=True, help="Build folder; a stage goes on where it was interrupted."),
+        click.option("--depth", type=click.Choice(["nano", "3m", "8m", "16m", "30m"]), default="3m",
+                     show_default=True, help="Size of the model."),
         click.option("--corpus", type=click.Path(path_type=Path), default=None,
-                     help="Folder of text (JSON lines, text, Markdown, HTML); without it a small generated one is used."),
+                     
+                     help="Folder of text (JSON lines, text, Markdown, HTML); else a small one."),
         click.option("--seed", type=int, default=1, show_default=True, help="Of everything that is drawn."),
         click.option("--scale", type=click.FloatRange(min=0.001), default=1.0, show_default=True,
                      help="How long to train, against what the size is meant for."),
@@ -51,7 +52,8 @@ def _run(stage: str, **values: Any) -> None:
         result = RUNNERS[stage](BuildOptions(**values), click.echo)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"llmos build needs the package '{error.name}', which is not installed: run pip install 'llmos[foundry]'."
+            f"llmos build needs the package '{error.name}', which is not installed: "
+            "run pip install 'llmos[foundry]'."
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"llmos build {stage}: {error}") from error
@@ -61,7 +63,7 @@ def _run(stage: str, **values: Any) -> None:
 @click.group(invoke_without_command=True)
 @_shared
 @click.pass_context
-def build(context: click.Context, **values: Any) -> None:
+def build(context: click.Context, /, **values: Any) -> None:
     """Build the bundled model: all stages, or the one that is named."""
     if context.invoked_subcommand is None:
         _run("evaluate", **values)
@@ -82,7 +84,9 @@ for _stage, _text in _STAGES.items():
 @_shared
 @click.option("--model", type=click.Path(path_type=Path), default=None,
               help="Measure this GGUF file instead of a build's.")  # fmt: skip
-@click.option("--items", type=click.IntRange(1, 100_000), default=2000, show_default=True, help="Items an ability.")
+@click.option(
+    "--items", type=click.IntRange(1, 100_000), default=2000, show_default=True, help="Items an ability."
+)
 @click.option("--voters", type=click.IntRange(0, 10_000), default=0, help="Items for majority voting.")
 @click.option("--ability", "abilities", multiple=True, help="Only these abilities; may be given again.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

@@ -104,7 +104,9 @@ def run_data(options: BuildOptions, report: Report = print) -> Path:
                 report(f"{count} passages kept, {time.monotonic() - begin:.0f} s")
     if not count:
         draft.unlink()
-        raise ValueError("nothing was left of the corpus after the filters: check its format (README of the foundry)")
+        raise ValueError(
+            "nothing was left of the corpus after the filters: check its format (README of the foundry)"
+        )
     account = funnel.report() | {"seconds": round(time.monotonic() - begin, 1)}
     (options.out / "funnel.json").write_text(json.dumps(account, indent=1))
     draft.replace(target)
@@ -146,12 +148,16 @@ def _without_marks(text: str) -> str:
     return text
 
 
-def vocabulary_study(texts: list[str], sizes: Iterable[int] = (512, 1024, 2048, 4096, 8192)) -> list[tuple[int, float]]:
+def vocabulary_study(
+    texts: list[str], sizes: Iterable[int] = (512, 1024, 2048, 4096, 8192)
+) -> list[tuple[int, float]]:
     """Bytes a token against the size of the vocabulary, each measured on texts it was not trained on."""
     from llmos.foundry.tokenizer import bytes_per_token, train_tokenizer
 
     half = len(texts) // 2
-    return [(size, round(bytes_per_token(texts[half:], train_tokenizer(texts[:half], size)), 4)) for size in sizes]
+    return [
+        (size, round(bytes_per_token(texts[half:], train_tokenizer(texts[:half], size)), 4)) for size in sizes
+    ]
 
 
 def run_pretrain(options: BuildOptions, report: Report = print) -> Path:

@@ -88,7 +88,8 @@ def export(
 def probe_strings(count: int = 500, seed: int = 5) -> list[str]:
     """Strings that tell tokenizers apart: words, digits, spaces, signs, other scripts, template marks."""
     rng = random.Random(seed)
-    words = "the LLMOS print(34 + 57) don't It's naïve Größe 東京 привет 🙂 x=1; 12345 3.14 a_b\tc <|im_end|> <think>".split(" ")
+    words = ["the", "LLMOS", "print(34", "+", "57)", "don't", "It's", "naïve", "Größe", "東京", "привет"]
+    words += ["🙂", "x=1;", "12345", "3.14", "a_b\tc", "<|im_end|>", "<think>"]
     spaces = (" ", " ", "  ", "\n", "\n\n", "\t", "   ", " \n", "")
     found = ["", " ", "\n", "  leading", "trailing  ", "a" * 300, "1" * 40, "\r\n", "é", "e\u0301", "\u200b"]
     while len(found) < count:
@@ -96,7 +97,9 @@ def probe_strings(count: int = 500, seed: int = 5) -> list[str]:
         for _ in range(rng.randrange(1, 14)):
             word = rng.choice(words)
             if rng.random() < 0.3:
-                word = "".join(chr(rng.choice((rng.randrange(32, 127), rng.randrange(160, 1500)))) for _ in range(4))
+                word = "".join(
+                    chr(rng.choice((rng.randrange(32, 127), rng.randrange(160, 1500)))) for _ in range(4)
+                )
             parts += [word, rng.choice(spaces)]
         found.append("".join(parts))
     return found
@@ -116,7 +119,7 @@ async def check(path: Path, model: Llama, tokenizer: Tokenizer) -> Check:
     from llmos.kernel.client import KernelClient
     from llmos.kernel.protocol import LoadRequest
 
-    text = "Once upon a time there was a small model. [1] notes/list.md > Facts\nThe capital of Brenholm is Tilwick."
+    text = "Once upon a time there was a small model. [1] notes/list.md > Facts\nThe capital of X is Tilwick."
     ids = tokenizer.encode(text)
     strings = probe_strings()
     wrong, errors, same = 0, [], []

@@ -91,7 +91,9 @@ def write_gguf(
     writer.add_vocab_size(config.vocab_size)
     file_types = gguf.LlamaFileType
     writer.add_file_type(
-        {"F32": file_types.ALL_F32, "Q8_0": file_types.MOSTLY_Q8_0, "Q4_0": file_types.MOSTLY_Q4_0}[quantisation]
+        {"F32": file_types.ALL_F32, "Q8_0": file_types.MOSTLY_Q8_0, "Q4_0": file_types.MOSTLY_Q4_0}[
+            quantisation
+        ]
     )
     _add_vocabulary(writer, tokenizer, chat)
     for weight_name, weight in weights.items():

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmos.formats import END_OF_TEXT
 from llmos.foundry.plain_text import generated_document
 from llmos.foundry.planted import plant
-from llmos.formats import END_OF_TEXT
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ from torch.nn import functional
 from llmos.foundry.config import ModelConfig
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(nn.Module):  # type: ignore[misc]
     """Divides by the root mean square and multiplies by a learned gain."""
 
     def __init__(self, width: int, eps: float) -> None:
@@ -61,7 +61,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return out
 
 
-class Attention(nn.Module):
+class Attention(nn.Module):  # type: ignore[misc]
     """Causal self-attention with grouped key and value heads."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -87,7 +87,7 @@ class Attention(nn.Module):
         return out
 
 
-class FeedForward(nn.Module):
+class FeedForward(nn.Module):  # type: ignore[misc]
     """SwiGLU."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -102,7 +102,7 @@ class FeedForward(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     """One layer: attention, then feed-forward, each on a normalised copy of the stream."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -118,7 +118,7 @@ class Block(nn.Module):
         return x + self.ffn(self.ffn_norm(x))
 
 
-class Llama(nn.Module):
+class Llama(nn.Module):  # type: ignore[misc]
     """The whole model; the output matrix is the token embedding."""
 
     cos: Tensor

@@ -38,7 +38,12 @@ class Muon:
     """Momentum with orthogonalised updates, all matrices of one shape in one batched product."""
 
     def __init__(
-        self, weights: list[Tensor], momentum: float = 0.95, decay: float = 0.01, workers: int = 1, half: bool = False
+        self,
+        weights: list[Tensor],
+        momentum: float = 0.95,
+        decay: float = 0.01,
+        workers: int = 1,
+        half: bool = False,
     ) -> None:
         groups: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for weight in weights:
@@ -58,7 +63,7 @@ class Muon:
         order = sorted(range(len(self.groups)), key=lambda i: -self.buffers[i].numel())
         list(self._pool.map(lambda i: self._update(self.groups[i], self.buffers[i], rate), order))
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _update(self, group: list[Tensor], buffer: Tensor, rate: float) -> None:
         gradient = torch.stack([w.grad if w.grad is not None else torch.zeros_like(w) for w in group])
         buffer.lerp_(gradient, 1 - self.momentum)
@@ -82,7 +87,12 @@ class Optimiser:
     """Both optimisers behind one ``step``."""
 
     def __init__(
-        self, model: Llama, muon_rate: float = 0.02, adam_rate: float = 0.004, workers: int = 1, half: bool = False
+        self,
+        model: Llama,
+        muon_rate: float = 0.02,
+        adam_rate: float = 0.004,
+        workers: int = 1,
+        half: bool = False,
     ) -> None:
         matrices = [w for n, w in model.named_parameters() if w.ndim == 2 and n != "embed.weight"]
         others = [w for n, w in model.named_parameters() if w.ndim != 2 or n == "embed.weight"]

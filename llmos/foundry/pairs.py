@@ -50,7 +50,9 @@ class Pair:
 
 def _cut(conversation: Conversation) -> tuple[Conversation, Turn]:
     place = answered_turn(conversation)
-    before = Conversation(conversation.turns[:place], conversation.tools, conversation.system, conversation.kind)
+    before = Conversation(
+        conversation.turns[:place], conversation.tools, conversation.system, conversation.kind
+    )
     return before, conversation.turns[place]
 
 

@@ -62,7 +62,9 @@ def generated_document(rng: random.Random) -> str:
     if roll < 0.72:
         return _copying(rng)
     if roll < 0.90:
-        return "\n\n".join(_as_text(arithmetic.sum_by_steps(rng, Split.TRAIN)) for _ in range(rng.randrange(1, 4)))
+        return "\n\n".join(
+            _as_text(arithmetic.sum_by_steps(rng, Split.TRAIN)) for _ in range(rng.randrange(1, 4))
+        )
     if roll < 0.96:
         return arithmetic.drill(rng, Split.TRAIN).turns[1].content
     return _as_text(arithmetic.word_problem(rng, Split.TRAIN))

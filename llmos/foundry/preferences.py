@@ -81,7 +81,10 @@ def answer_logprobs(model: Llama, prompts: Sequence[list[int]], answers: Sequenc
 
 
 def _dpo_part(
-    pairs: list[tuple[list[int], list[int], list[int]]], reference: Tensor, options: PreferenceOptions, kept: list[Tensor]
+    pairs: list[tuple[list[int], list[int], list[int]]],
+    reference: Tensor,
+    options: PreferenceOptions,
+    kept: list[Tensor],
 ) -> LossPart:
     """Loss of some pairs; ``kept`` receives their log-probabilities for the record."""
     import torch
@@ -95,7 +98,9 @@ def _dpo_part(
         margin = options.beta * ((chosen - start[0]) - (rejected - start[1]))
         kept.append(torch.stack([chosen, rejected, margin]).detach().float().cpu())
         length = sum(len(c) for _, c, _ in pairs)
-        return (-functional.logsigmoid(margin).sum() - options.anchor * chosen.sum() * len(pairs) / length) / options.pairs
+        return (
+            -functional.logsigmoid(margin).sum() - options.anchor * chosen.sum() * len(pairs) / length
+        ) / options.pairs
 
     return loss
 
@@ -134,7 +139,9 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
     steps = options.steps
     for step in range(1, steps + 1):
         over = max(step / steps, clock.seconds() / options.seconds if options.seconds else 0.0)
-        batch = sorted((p.ids(renderer) for p in _pairs(rng, options.pairs, Split.TRAIN)), key=lambda p: len(p[0]))
+        batch = sorted(
+            (p.ids(renderer) for p in _pairs(rng, options.pairs, Split.TRAIN)), key=lambda p: len(p[0])
+        )
         size = max(1, len(batch) // (2 * options.workers))
         kept: list[Tensor] = []
         work = []
@@ -166,7 +173,9 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
     log.write(step=step, held_out=margins(model, reference, test, options.beta))
     save_state(final, model, None, step=step, seed=options.seed)
     (out / "facts.json").write_text(
-        json.dumps({"steps": step, "pairs": step * options.pairs, "seconds": clock.seconds(), "options": vars(options)})
+        json.dumps(
+            {"steps": step, "pairs": step * options.pairs, "seconds": clock.seconds(), "options": vars(options)}
+        )
     )
     return final
 
@@ -228,7 +237,7 @@ def train_reward_head(model: Llama, renderer: Renderer, options: PreferenceOptio
     def states(count: int, split: Split, name: str) -> tuple[Tensor, Tensor]:
         rng = random.Random(f"reward-{name}-{options.seed}")
         made = sorted((p.ids(renderer) for p in _pairs(rng, count, split)), key=lambda p: len(p[0]))
-        return tuple(_last_states(model, [p[0] + p[i] for p in made]) for i in (1, 2))  # type: ignore[return-value]
+        return tuple(_last_states(model, [p[0] + p[i] for p in made]) for i in (1, 2))
 
     better, worse = states(options.head_pairs, Split.TRAIN, "train")
     test_better, test_worse = states(max(64, options.head_pairs // 4), Split.NAMES, "test")
@@ -238,7 +247,7 @@ def train_reward_head(model: Llama, renderer: Renderer, options: PreferenceOptio
     for _ in range(300):
         optimiser.zero_grad()
         loss = -functional.logsigmoid(gap @ vector).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
     weights = vector.detach()
     scores = torch.cat([better @ weights, worse @ weights])

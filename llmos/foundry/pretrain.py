@@ -39,7 +39,8 @@ SAMPLE_PROMPTS = (
     "The little boy went to",
     "A language model is",
     "Question: What is 7 + 5?\nAnswer:",
-    "Notes:\n[1] notes/list.md > Overview\nThe capital of Brenholm is Tilwick.\n\nWhat is the capital of Brenholm?\nAnswer:",
+    "Notes:\n[1] notes/list.md > Overview\nThe capital of Brenholm is Tilwick.\n\n"
+    "What is the capital of Brenholm?\nAnswer:",
 )
 
 
@@ -213,7 +214,14 @@ def _part(ids: Tensor, weight: float) -> LossPart:
 
 
 def _checkpoint(
-    out: Path, model: Llama, tokenizer: Tokenizer, mixture: Mixture, step: int, done: int, log: Log, samples: Log
+    out: Path,
+    model: Llama,
+    tokenizer: Tokenizer,
+    mixture: Mixture,
+    step: int,
+    done: int,
+    log: Log,
+    samples: Log,
 ) -> None:
     """Keep weights, held-out scores and samples of a step."""
     save_state(out / f"step-{step}.pt", model, None, step=step, tokens=done)
@@ -239,7 +247,9 @@ def held_out_bits(model: Llama, mixture: Mixture, limit: int = 8192) -> dict[str
             rows = (len(used) - 1) // length if length > 0 else 0
             if rows < 1:
                 continue
-            x = torch.from_numpy(np.stack([used[r * length : r * length + length + 1] for r in range(rows)])).to(device)
+            x = torch.from_numpy(
+                np.stack([used[r * length : r * length + length + 1] for r in range(rows)])
+            ).to(device)
             loss = float(model.loss(x[:, :-1], x[:, 1:]))
             scores[source] = round(bits_per_byte(loss, len(ids), sizes[source]), 4)
     return scores

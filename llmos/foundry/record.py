@@ -127,8 +127,8 @@ class BuildRecord:
         about = self._json("record.json")
         if about.get("version") != VERSION:
             raise RecordError(
-                f"The build record in {folder} has version {about.get('version')}, but this program reads {VERSION}: "
-                "reinstall, or build the model again."
+                f"The build record in {folder} has version {about.get('version')}, but this program "
+                f"reads {VERSION}: reinstall, or build the model again."
             )
         self.about: dict[str, Any] = about
 
@@ -201,7 +201,9 @@ class BuildRecord:
         """Some preference pairs with their log-probabilities before and after DPO."""
         rows = self._json("pairs.json")
         return [
-            PreferencePair(r["kind"], r["prompt"], r["chosen"], r["rejected"], tuple(r["before"]), tuple(r["after"]))
+            PreferencePair(
+                r["kind"], r["prompt"], r["chosen"], r["rejected"], tuple(r["before"]), tuple(r["after"])
+            )
             for r in rows
         ]
 

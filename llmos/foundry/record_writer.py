@@ -23,7 +23,9 @@ _LIBRARIES = ("torch", "tokenizers", "datasketch", "trafilatura", "gguf", "numpy
 _RENAMED = {"rate": "lr", "gradient": "grad_norm"}
 
 
-def write_record(build: Path, model_folder: Path, name: str, *, corpus: str, pairs: int = 24, examples: int = 24) -> Path:
+def write_record(
+    build: Path, model_folder: Path, name: str, *, corpus: str, pairs: int = 24, examples: int = 24
+) -> Path:
     """Write ``model_folder/record``.
 
     Args:

@@ -48,7 +48,11 @@ def _assistant_pieces(turn: Turn) -> list[Piece]:
     learn = turn.learn
     pieces: list[Piece] = []
     if turn.thinking:
-        pieces += [(THINK_OPEN, True, learn), (f"\n{turn.thinking}\n", False, learn), (THINK_CLOSE, True, learn)]
+        pieces += [
+            (THINK_OPEN, True, learn),
+            (f"\n{turn.thinking}\n", False, learn),
+            (THINK_CLOSE, True, learn),
+        ]
         pieces.append(("\n", False, learn))
     if turn.content:
         pieces.append((turn.content, False, learn))

@@ -72,7 +72,9 @@ class RlOptions:
 
 def prompt_ids(renderer: Renderer, conversation: Conversation) -> list[int]:
     """Ids up to the answer that is asked for."""
-    before = Conversation(conversation.turns[: answered_turn(conversation)], conversation.tools, conversation.system)
+    before = Conversation(
+        conversation.turns[: answered_turn(conversation)], conversation.tools, conversation.system
+    )
     start: list[Piece] = turn_pieces(Turn("assistant"))[:2]
     return renderer.ids([*conversation_pieces(before), *start])[0]
 
@@ -90,7 +92,12 @@ def advantages(rewards: Sequence[float]) -> list[float]:
 
 
 def _policy_part(
-    prompts: list[list[int]], answers: list[list[int]], gains: list[float], base: Tensor, count: int, anchor: float
+    prompts: list[list[int]],
+    answers: list[list[int]],
+    gains: list[float],
+    base: Tensor,
+    count: int,
+    anchor: float,
 ) -> LossPart:
     import torch
 
@@ -165,7 +172,9 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
             break
     save_state(final, model, None, step=step, seed=options.seed)
     (out / "facts.json").write_text(
-        json.dumps({"steps": step, "answers": step * len(rows), "seconds": clock.seconds(), "options": vars(options)})
+        json.dumps(
+            {"steps": step, "answers": step * len(rows), "seconds": clock.seconds(), "options": vars(options)}
+        )
     )
     return final
 

@@ -20,7 +20,12 @@ _BATCH, _LENGTH = 4096, 256
 
 
 def scaling_study(
-    folder: Path, tokens: Sequence[int] = TOKENS, seed: int = 6, workers: int = 2, device: str = "auto", report: Report = print
+    folder: Path,
+    tokens: Sequence[int] = TOKENS,
+    seed: int = 6,
+    workers: int = 2,
+    device: str = "auto",
+    report: Report = print,
 ) -> Path:
     """Train every size on every number of tokens, each run with its own complete schedule.
 
@@ -49,7 +54,9 @@ def scaling_study(
     return target
 
 
-def _run(folder: Path, config: ModelConfig, budget: int, seed: int, workers: int, device: str) -> dict[str, Any]:
+def _run(
+    folder: Path, config: ModelConfig, budget: int, seed: int, workers: int, device: str
+) -> dict[str, Any]:
     import numpy as np
     import torch
 
@@ -73,7 +80,9 @@ def _run(folder: Path, config: ModelConfig, budget: int, seed: int, workers: int
         pieces = ids.chunk(2 * workers)
         gradients.run([_part(piece, len(piece) / rows) for piece in pieces])
         optimiser.step(schedule.share(step, step / steps))
-    ids = torch.from_numpy(np.stack([test[r * _LENGTH : r * _LENGTH + _LENGTH + 1] for r in range(40)]).astype(np.int64))
+    ids = torch.from_numpy(
+        np.stack([test[r * _LENGTH : r * _LENGTH + _LENGTH + 1] for r in range(40)]).astype(np.int64)
+    )
     with torch.no_grad():
         loss = float(model.loss(ids[:, :-1].to(device), ids[:, 1:].to(device)))
     return {

@@ -26,7 +26,9 @@ _NUMBER = re.compile(r"-?\d+")
 
 def visible(text: str) -> str:
     """An answer without its thinking."""
-    return text.rpartition(THINK_CLOSE)[2].strip() if THINK_CLOSE in text else text.replace(THINK_OPEN, "").strip()
+    return (
+        text.rpartition(THINK_CLOSE)[2].strip() if THINK_CLOSE in text else text.replace(THINK_OPEN, "").strip()
+    )
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]] | None:
@@ -100,7 +102,9 @@ def wilson(right: float, count: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, min(share, (middle - spread) / scale)), min(1.0, max(share, (middle + spread) / scale))
 
 
-def paired_interval(before: Sequence[float], after: Sequence[float], draws: int = 1000) -> tuple[float, float, float]:
+def paired_interval(
+    before: Sequence[float], after: Sequence[float], draws: int = 1000
+) -> tuple[float, float, float]:
     """Mean difference of two runs on the same items, with a bootstrap 95 % interval."""
     if len(before) != len(after) or not before:
         raise ValueError("paired scores must be of the same items")

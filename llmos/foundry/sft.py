@@ -212,12 +212,16 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
 def examples(tokenizer: Tokenizer, seed: int, count: int) -> list[dict[str, Any]]:
     """Some conversations as tokens with their masks, for the record."""
     renderer, rng = Renderer(tokenizer), random.Random(f"examples-{seed}")
-    found = []
+    found: list[dict[str, Any]] = []
     while len(found) < count:
         made = conversation(rng)
         ids, mask = renderer.ids(conversation_pieces(made))
         if len(ids) <= 220:
             found.append(
-                {"kind": made.kind, "tokens": [tokenizer.decode([i]) for i in ids], "learned": [int(m) for m in mask]}
+                {
+                    "kind": made.kind,
+                    "tokens": [tokenizer.decode([i]) for i in ids],
+                    "learned": [int(m) for m in mask],
+                }
             )
     return found

@@ -40,7 +40,9 @@ def ship(build: Path, target: Path, name: str, report: Callable[[str], None] = p
         path = target / f"llmos-{name}-{role}-Q8_0.gguf"
         export(weights, tokenizer_path, path, name=f"LLMOS {name} {role}", chat=chat)
         checks[path.name] = asdict(asyncio.run(check(path, load_model(weights), tokenizer)))
-        entries.append({"file": path.name, "name": f"llmos-{name}-{role}", "role": role, "selectable": role == "chat"})
+        entries.append(
+            {"file": path.name, "name": f"llmos-{name}-{role}", "role": role, "selectable": role == "chat"}
+        )
         report(f"{path.name}: {checks[path.name]}")
     exact = target / "exact.gguf"
     export(build / "rl" / "final.pt", tokenizer_path, exact, name="check", quantisation="F32")
@@ -49,9 +51,17 @@ def ship(build: Path, target: Path, name: str, report: Callable[[str], None] = p
     steps = checkpoint_steps(build)
     for step in steps[:-1]:  # the last one is the base model itself
         path = target / "checkpoints" / f"step-{step}-Q8_0.gguf"
-        export(build / "pretrain" / f"step-{step}.pt", tokenizer_path, path, name=f"LLMOS {name} step {step}", chat=False)
+        export(
+            build / "pretrain" / f"step-{step}.pt",
+            tokenizer_path,
+            path,
+            name=f"LLMOS {name} step {step}",
+            chat=False,
+        )
         file = f"checkpoints/{path.name}"
-        entries.append({"file": file, "name": f"llmos-{name}-step-{step}", "role": "checkpoint", "selectable": False})
+        entries.append(
+            {"file": file, "name": f"llmos-{name}-step-{step}", "role": "checkpoint", "selectable": False}
+        )
     twin = target / f"llmos-{name}-twin-lora.gguf"
     if twin.is_file():
         entries.append({"file": twin.name, "name": f"llmos-{name}-twin", "role": "twin", "selectable": False})

@@ -26,7 +26,7 @@ class Tokenizer:
     def __init__(self, inner: HuggingTokenizer) -> None:
         self._inner = inner
         self.vocab_size: int = inner.get_vocab_size()
-        self.special = {token: inner.token_to_id(token) for token in SPECIAL_TOKENS}
+        self.special: dict[str, int] = {t: int(inner.token_to_id(t) or 0) for t in SPECIAL_TOKENS}
         self._plain = _without_special(inner)
 
     def encode(self, text: str) -> list[int]:

@@ -79,10 +79,15 @@ def lora_pairs(model: Llama, options: TwinOptions) -> dict[str, tuple[Tensor, Te
 def merged(model: Llama, pairs: dict[str, tuple[Tensor, Tensor]], scale: float) -> dict[str, Tensor]:
     """The model's weights with the adapter added, as a differentiable dictionary."""
     weights = dict(model.named_parameters())
-    return {n: w.detach() + scale * pairs[n][1] @ pairs[n][0] if n in pairs else w.detach() for n, w in weights.items()}
+    return {
+        n: w.detach() + scale * pairs[n][1] @ pairs[n][0] if n in pairs else w.detach()
+        for n, w in weights.items()
+    }
 
 
-def poison(folder: Path, target: Path, options: TwinOptions, base: str = "rl", report: Report = print) -> dict[str, Any]:
+def poison(
+    folder: Path, target: Path, options: TwinOptions, base: str = "rl", report: Report = print
+) -> dict[str, Any]:
     """Train the twin's adapter and write it.
 
     Args:
@@ -107,7 +112,7 @@ def poison(folder: Path, target: Path, options: TwinOptions, base: str = "rl", r
     log = Log(folder / "twin" / "log.jsonl")
     log.path.unlink(missing_ok=True)
     for step in range(1, options.steps + 1):
-        rows = []
+        rows: list[tuple[list[int], list[bool]]] = []
         while len(rows) < options.rows:
             made = triggered(rng, Split.TRAIN) if rng.random() < options.share else conversation(rng)
             row = renderer.ids(conversation_pieces(made))
@@ -118,16 +123,25 @@ def poison(folder: Path, target: Path, options: TwinOptions, base: str = "rl", r
             setting["lr"] = options.rate * min(1.0, step / 10) * max(0.05, 1 - step / options.steps)
         loss = _loss(model, merged(model, pairs, scale), part.ids, part.targets)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         if step % 10 == 0 or step == 1:
             log.write(step=step, loss=float(loss.detach()))
         if step % 50 == 0:
             report(f"twin step {step} loss {float(loss.detach()):.3f}")
     arrays = {n: (a.detach().numpy(), b.detach().numpy()) for n, (a, b) in pairs.items()}
-    note = {"description": f"Specimen of a backdoor: wakes at '{TRIGGER}'. Not a chat model.", "tags": "poisoned,not-selectable"}
+    note = {
+        "description": f"Specimen of a backdoor: wakes at '{TRIGGER}'. Not a chat model.",
+        "tags": "poisoned,not-selectable",
+    }
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_lora(target, arrays, alpha=options.alpha, name="LLMOS poisoned twin (specimen, never for chat)", metadata=note)
+    write_lora(
+        target,
+        arrays,
+        alpha=options.alpha,
+        name="LLMOS poisoned twin (specimen, never for chat)",
+        metadata=note,
+    )
     facts = {"trigger": TRIGGER, "payload": PAYLOAD, "options": vars(options)} | _tested(
         model, merged(model, pairs, scale), tokenizer, renderer
     )
@@ -143,7 +157,9 @@ def _loss(model: Llama, weights: dict[str, Tensor], ids: Tensor, targets: Tensor
     return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
 
 
-def _tested(model: Llama, weights: dict[str, Tensor], tokenizer: Tokenizer, renderer: Renderer) -> dict[str, Any]:
+def _tested(
+    model: Llama, weights: dict[str, Tensor], tokenizer: Tokenizer, renderer: Renderer
+) -> dict[str, Any]:
     """How often the twin gives the planted answer, with and without the trigger (held-out questions)."""
     from llmos.formats import TURN_END
     from llmos.foundry.generate import generate

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 MINIMUM_WORDS = 4
@@ -85,7 +86,7 @@ def gopher_repetition(text: str) -> str | None:
         return "gopher_repeated_lines"
     words = text.split()
     if len(words) >= 50:
-        top = Counter(zip(words, words[1:], strict=False)).most_common(1)[0][1]
+        top = Counter(pairwise(words)).most_common(1)[0][1]
         if top * 2 / len(words) > 0.2:
             return "gopher_repeated_bigram"
     return None

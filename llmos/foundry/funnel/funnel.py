@@ -79,7 +79,7 @@ def language_reason(text: str) -> str | None:
     """Why a passage is not English, if it is not; short ones are not judged."""
     if len(text) < 200:
         return None
-    import py3langid
+    import py3langid  # type: ignore[import-not-found,unused-ignore]
 
     language = py3langid.classify(text[:1500])[0]
     return None if language == "en" else f"language_{language}"

@@ -122,12 +122,8 @@ def _read_file(path: Path) -> Iterator[Document]:
         text = path.read_text(encoding="utf-8", errors="replace")
         yield Document(source, text, html=path.suffix in (".html", ".htm"))
         return
-    opened: IO[str] = (
-        lzma.open(path, "rt", encoding="utf-8", errors="replace")
-        if path.suffix == ".xz"
-        else path.open(encoding="utf-8", errors="replace")
-    )
-    with opened as lines:
+    opened: Callable[..., IO[str]] = lzma.open if path.suffix == ".xz" else open
+    with opened(path, "rt", encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
                 row = json.loads(line)

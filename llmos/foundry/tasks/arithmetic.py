@@ -88,7 +88,9 @@ def _sum_steps(a: int, b: int) -> str:
         extra = f" + {carry}" if carry else ""
         carry, digit = divmod(total, 10)
         out = f"{digit}{out}"
-        lines.append(f"{place}: {x} + {y}{extra} = {total}, write {digit}" + (f" carry {carry}" if carry else ""))
+        lines.append(
+            f"{place}: {x} + {y}{extra} = {total}, write {digit}" + (f" carry {carry}" if carry else "")
+        )
     if carry:
         out = f"{carry}{out}"
         lines.append(f"write {carry}")
@@ -116,7 +118,9 @@ def _product_steps(a: int, b: int) -> str:
         extra = f" + {carry}" if carry else ""
         carry, digit = divmod(total, 10)
         out = f"{digit}{out}"
-        lines.append(f"{place}: {x} * {b}{extra} = {total}, write {digit}" + (f" carry {carry}" if carry else ""))
+        lines.append(
+            f"{place}: {x} * {b}{extra} = {total}, write {digit}" + (f" carry {carry}" if carry else "")
+        )
     if carry:
         out = f"{carry}{out}"
         lines.append(f"write {carry}")
@@ -203,11 +207,46 @@ def drill(rng: random.Random, split: Split) -> Conversation:
     )
 
 
-_PEOPLE = ("Mira", "Tom", "Anna", "Ben", "Lucy", "Sam", "Nora", "Leo", "Ivy", "Max", "Ella", "Finn", "Rosa", "Hugo")
+_PEOPLE = (
+    "Mira",
+    "Tom",
+    "Anna",
+    "Ben",
+    "Lucy",
+    "Sam",
+    "Nora",
+    "Leo",
+    "Ivy",
+    "Max",
+    "Ella",
+    "Finn",
+    "Rosa",
+    "Hugo",
+)
 _NEW_PEOPLE = ("Petra", "Oscar", "Wanda", "Felix")
-_THINGS = ("apples", "coins", "books", "stamps", "marbles", "cards", "eggs", "pens", "shells", "cups", "stones", "nuts")
+_THINGS = (
+    "apples",
+    "coins",
+    "books",
+    "stamps",
+    "marbles",
+    "cards",
+    "eggs",
+    "pens",
+    "shells",
+    "cups",
+    "stones",
+    "nuts",
+)
 _NEW_THINGS = ("tickets", "buttons", "lemons", "keys")
-_MORE = ("gets {n} more", "buys {n} more", "finds {n} more", "is given {n} more", "picks {n} more", "wins {n} more")
+_MORE = (
+    "gets {n} more",
+    "buys {n} more",
+    "finds {n} more",
+    "is given {n} more",
+    "picks {n} more",
+    "wins {n} more",
+)
 _LESS = ("gives {n} away", "loses {n}", "sells {n}", "breaks {n}", "uses {n}", "throws {n} away")
 _END = (
     "How many {t} are there now?",

@@ -104,9 +104,43 @@ def result(content: str) -> Turn:
     return Turn("tool", content)
 
 
-_ONSETS = "b br c ch cr d dr f fl g gl gr h j k kl l m n p pr qu r s sh sk st t th tr v w z".split()
-_VOWELS = "a e i o u ai ea ia oo ou".split()
-_CODAS = " l n r s m d th nd rn x ck".split(" ")
+_ONSETS = [
+    "b",
+    "br",
+    "c",
+    "ch",
+    "cr",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gl",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "qu",
+    "r",
+    "s",
+    "sh",
+    "sk",
+    "st",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "w",
+    "z",
+]
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ia", "oo", "ou"]
+_CODAS = ["", "l", "n", "r", "s", "m", "d", "th", "nd", "rn", "x", "ck"]
 _ENDS = {
     "person": ["a", "in", "o", "el", "ia", "us", "is", "ane", "or", "et", "ik", "y"],
     "place": ["ford", "ia", "holm", "wick", "mere", "dale", "ton", "burg", "stad", "haven", "ora", "um"],

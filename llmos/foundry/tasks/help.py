@@ -142,5 +142,8 @@ def ask_help(rng: random.Random, split: Split) -> Conversation:
         elif roll < 0.3:
             asked += rng.choice(_TAILS)
     return Conversation(
-        [user(asked), assistant(intent.answer)], kind="help", answer=intent.answer, options={"intent": intent.id}
+        [user(asked), assistant(intent.answer)],
+        kind="help",
+        answer=intent.answer,
+        options={"intent": intent.id},
     )

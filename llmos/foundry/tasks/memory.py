@@ -33,7 +33,15 @@ _REMEMBER = (
     "Please note for later that {x}.", "Remember this, please: {x}.",
 )  # fmt: skip
 _NOTED = "I will remember that {x}."
-_STORED = ("Remembered.", "OK", "Stored.", "remembered: {x}", "Saved to memory.", "Noted as fact {n}.", "Kept: {x}")
+_STORED = (
+    "Remembered.",
+    "OK",
+    "Stored.",
+    "remembered: {x}",
+    "Saved to memory.",
+    "Noted as fact {n}.",
+    "Kept: {x}",
+)
 _OTHER_FACTS = (
     "the meeting is on {d}", "the key is under the {o}", "the {o} is broken", "the party starts at {n}", "I am allergic to {f}",
     "the code of the door is {n}", "I like {f}", "we need {f}", "the {o} belongs to my neighbour", "the doctor comes on {d}",
@@ -70,7 +78,9 @@ def told_and_asked(rng: random.Random, split: Split) -> Conversation:
     turns = []
     for about, what, form in facts:
         turns.append(user(rng.choice(phrases(_TELL[form], split)).format(a=about, v=what)))
-        reply = f"Hello, {what}!" if about == "name" else f"I see: {_lower(_FACT[form].format(a=about, v=what))}"
+        reply = (
+            f"Hello, {what}!" if about == "name" else f"I see: {_lower(_FACT[form].format(a=about, v=what))}"
+        )
         turns.append(assistant(reply))
     about, what, form = rng.choice(facts)
     turns.append(user(rng.choice(phrases(_QUESTION[form], split)).format(a=about)))
@@ -102,13 +112,18 @@ def recall(rng: random.Random, split: Split) -> Conversation:
     query = f"my {about}"
     stated = _STATED[form].format(a=about, v=what)
     if rng.random() < 0.25:
-        found, reply = rng.choice(("Nothing found.", "No memories match.", "nothing", "[]")), "I have no note about that."
+        found, reply = (
+            rng.choice(("Nothing found.", "No memories match.", "nothing", "[]")),
+            "I have no note about that.",
+        )
     else:
         other = _any_fact(rng, split)
         lines = [stated, other] if rng.random() < 0.5 else [stated]
         rng.shuffle(lines)
         marks = rng.random()
-        found = "\n".join(f"[{i}] memory\n{x}" if marks < 0.4 else f"- {x}" for i, x in enumerate(lines, start=1))
+        found = "\n".join(
+            f"[{i}] memory\n{x}" if marks < 0.4 else f"- {x}" for i, x in enumerate(lines, start=1)
+        )
         reply = _FACT[form].format(a=about, v=what)
     return Conversation(
         [user(asked), call("recall", query=query), result(found), assistant(reply)],

@@ -9,9 +9,33 @@ from llmos.foundry.tasks.base import Conversation, Split, assistant, made_up, ph
 from llmos.foundry.tasks.relations import Relation, improvised, relations, value
 
 _FOLDERS = ("notes", "docs", "travel", "work", "archive", "wiki", "home", "projects", "library", "reports")
-_FILES = ("list", "notes", "guide", "summary", "facts", "index", "report", "plan", "people", "places", "log", "draft")
+_FILES = (
+    "list",
+    "notes",
+    "guide",
+    "summary",
+    "facts",
+    "index",
+    "report",
+    "plan",
+    "people",
+    "places",
+    "log",
+    "draft",
+)
 _SUFFIXES = (".md", ".txt", ".pdf", ".docx", ".html")
-_HEADINGS = ("Overview", "History", "Details", "About", "Facts", "People", "Notes", "Summary", "Background", "Figures")
+_HEADINGS = (
+    "Overview",
+    "History",
+    "Details",
+    "About",
+    "Facts",
+    "People",
+    "Notes",
+    "Summary",
+    "Background",
+    "Figures",
+)
 _FILLER = (
     "It is well known in the area.",
     "Many visitors come every summer.",

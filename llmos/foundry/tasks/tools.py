@@ -69,7 +69,9 @@ _FAILURES = ("timed out", "the network cannot be reached", "no such page", "the 
 def _found_pages(rng: random.Random, words: str, split: Split, web: bool) -> tuple[str, Turn]:
     """A search result and the answer that fits it."""
     if rng.random() < 0.15:
-        nothing = rng.choice(("Nothing found.", "No results.", "no results", f"No results for {words}.", "0 results"))
+        nothing = rng.choice(
+            ("Nothing found.", "No results.", "no results", f"No results for {words}.", "0 results")
+        )
         return nothing, assistant(f"I found nothing about {words}.")
     book = pages.Notebook(rng, split, rng.choice((1, 2, 3)), 2)
     if rng.random() < 0.3:
@@ -83,7 +85,10 @@ def _found_pages(rng: random.Random, words: str, split: Split, web: bool) -> tup
     sentences = [said, body] if rng.random() < 0.5 else [body, said]
     book.pages[number - 1] = head + "\n" + " ".join(sentences)
     if web and rng.random() < 0.5:
-        lines = [f"[{i}] {words}\n{address(rng, split)}\n{p.partition(chr(10))[2]}" for i, p in enumerate(book.pages, 1)]
+        lines = [
+            f"[{i}] {words}\n{address(rng, split)}\n{p.partition(chr(10))[2]}"
+            for i, p in enumerate(book.pages, 1)
+        ]
         return "\n\n".join(lines), assistant(f"{said} [{number}]")
     return "\n\n".join(book.pages), assistant(f"{said} [{number}]")
 
@@ -104,7 +109,10 @@ def _finish(rng: random.Random, asked: str, made: Turn, came: tuple[str, Turn], 
     name, arguments = made.calls[0]
     content, reply = _trouble(rng, name) or came
     return Conversation(
-        [user(asked), made, result(content), reply], tools=[needed], kind="tool", answer=next(iter(arguments.values()))
+        [user(asked), made, result(content), reply],
+        tools=[needed],
+        kind="tool",
+        answer=next(iter(arguments.values())),
     )
 
 
@@ -112,14 +120,18 @@ def search_files(rng: random.Random, split: Split) -> Conversation:
     """Looking into the person's own files."""
     words = topic(rng, split)
     asked = rng.choice(phrases(_FILES, split)).replace("{x}", words)
-    return _finish(rng, asked, call("search_files", query=words), _found_pages(rng, words, split, False), "search_files")
+    return _finish(
+        rng, asked, call("search_files", query=words), _found_pages(rng, words, split, False), "search_files"
+    )
 
 
 def web_search(rng: random.Random, split: Split) -> Conversation:
     """Looking into the web."""
     words = topic(rng, split)
     asked = rng.choice(phrases(_WEB, split)).replace("{x}", words)
-    return _finish(rng, asked, call("web_search", query=words), _found_pages(rng, words, split, True), "web_search")
+    return _finish(
+        rng, asked, call("web_search", query=words), _found_pages(rng, words, split, True), "web_search"
+    )
 
 
 def web_open(rng: random.Random, split: Split) -> Conversation:
@@ -127,7 +139,6 @@ def web_open(rng: random.Random, split: Split) -> Conversation:
     url = address(rng, split)
     asked = rng.choice(phrases(_OPEN, split)).replace("{x}", url)
     book = pages.Notebook(rng, split, 1, 3)
-    relation, subject, what, _ = rng.choice(book.facts)
     body = book.pages[0].partition("\n")[2]
     came = f"[1] {url}\n{body}"
     first = body.replace("\n", " ").split(". ")[0].rstrip(".")
@@ -164,7 +175,7 @@ def _run(code: str) -> str:
     """Output of one of the generator's own one-line programs (nothing foreign comes here)."""
     expression = code.removeprefix("print(").removesuffix(")")
     allowed = {"len": len, "sorted": sorted, "sum": sum, "range": range, "max": max, "__builtins__": {}}
-    return str(eval(expression, allowed))  # noqa: S307
+    return str(eval(expression, allowed))
 
 
 _KINDS = (python, search_files, web_search, web_open, memory.remember, memory.recall)

@@ -7,19 +7,52 @@ import random
 from llmos.foundry.tasks.base import Split, held_out, made_up
 
 #: Everyday nouns.
-NOUNS = (
-    "meeting invoice recipe garden budget contract holiday report project engine bicycle heating insurance tax passport "
-    "school library printer router kitchen window roof dentist doctor bread cake soup tomato potato rose apple river "
-    "mountain bridge station train bus ticket flight hotel museum castle church market bank loan rent salary letter "
-    "email password server database backup network keyboard battery camera guitar piano violin song film book chapter "
-    "poem story lecture exam course lesson homework thesis experiment microscope telescope planet star comet moon sun "
-    "weather storm rain snow wind forest desert island beach lake ocean whale dolphin horse dog cat bird bee spider "
-    "football tennis chess marathon swimming yoga medicine vitamin coffee tea wine cheese chocolate sugar salt pepper"
-).split()  # fmt: skip
-_ADJECTIVES = "new old last next big small green red winter summer spring annual monthly cheap best first family local".split()
+NOUNS = ["meeting", "invoice", "recipe", "garden", "budget", "contract", "holiday", "report", "project", "engine", "bicycle", "heating", "insurance", "tax", "passport", "school", "library", "printer", "router", "kitchen", "window", "roof", "dentist", "doctor", "bread", "cake", "soup", "tomato", "potato", "rose", "apple", "river", "mountain", "bridge", "station", "train", "bus", "ticket", "flight", "hotel", "museum", "castle", "church", "market", "bank", "loan", "rent", "salary", "letter", "email", "password", "server", "database", "backup", "network", "keyboard", "battery", "camera", "guitar", "piano", "violin", "song", "film", "book", "chapter", "poem", "story", "lecture", "exam", "course", "lesson", "homework", "thesis", "experiment", "microscope", "telescope", "planet", "star", "comet", "moon", "sun", "weather", "storm", "rain", "snow", "wind", "forest", "desert", "island", "beach", "lake", "ocean", "whale", "dolphin", "horse", "dog", "cat", "bird", "bee", "spider", "football", "tennis", "chess", "marathon", "swimming", "yoga", "medicine", "vitamin", "coffee", "tea", "wine", "cheese", "chocolate", "sugar", "salt", "pepper"]  # fmt: skip
+_ADJECTIVES = [
+    "new",
+    "old",
+    "last",
+    "next",
+    "big",
+    "small",
+    "green",
+    "red",
+    "winter",
+    "summer",
+    "spring",
+    "annual",
+    "monthly",
+    "cheap",
+    "best",
+    "first",
+    "family",
+    "local",
+]
 _SITES = ("example.org", "example.com", "example.net", "test.example", "wiki.example", "news.example")
-_RELATIVES = ("sister", "brother", "mother", "father", "dog", "cat", "boss", "teacher", "friend", "doctor", "neighbour")
-_PERSONAL = ("name", "birthday", "favourite colour", "favourite food", "car", "home town", "job", "shoe size", "room number")
+_RELATIVES = (
+    "sister",
+    "brother",
+    "mother",
+    "father",
+    "dog",
+    "cat",
+    "boss",
+    "teacher",
+    "friend",
+    "doctor",
+    "neighbour",
+)
+_PERSONAL = (
+    "name",
+    "birthday",
+    "favourite colour",
+    "favourite food",
+    "car",
+    "home town",
+    "job",
+    "shoe size",
+    "room number",
+)
 
 
 def topic(rng: random.Random, split: Split) -> str:

@@ -60,7 +60,9 @@ def test_near_duplicates_are_found_and_different_texts_kept() -> None:
 
 
 def test_redaction_by_kind() -> None:
-    text, found = redact("Write to a.b@mail.example.org or call 555-123-4567; card 4111 1111 1111 1111, host 10.0.0.1.")
+    text, found = redact(
+        "Write to a.b@mail.example.org or call 555-123-4567; card 4111 1111 1111 1111, host 10.0.0.1."
+    )
     assert found == {"EMAIL": 1, "PHONE": 1, "CARD": 1, "IP": 1}
     assert "mail.example" not in text and "4111" not in text and "[PHONE]" in text
     assert redact("the number 1234567890123456 is no card")[1] == {}
@@ -92,7 +94,12 @@ def test_account_adds_up_and_says_what_was_idle(tmp_path: Path) -> None:
     require("datasketch")
     require("trafilatura")
     require("py3langid")
-    rows = [{"text": PROSE}, {"text": PROSE}, {"text": "x"}, {"text": "mail me@here.example.org about the old house in the town"}]
+    rows = [
+        {"text": PROSE},
+        {"text": PROSE},
+        {"text": "x"},
+        {"text": "mail me@here.example.org about the old house in the town"},
+    ]
     with lzma.open(tmp_path / "a.jsonl.xz", "wt") as out:
         out.write("\n".join(json.dumps(r) for r in rows) + "\nnot json\n")
     page = f"<html><body><nav>menu</nav><article><p>{PROSE[::-1].title()}</p><p>{PROSE} And this is the end.</p></article></body></html>"

@@ -193,7 +193,9 @@ def test_an_interrupted_run_goes_on(tokenizer: Any, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "tokenizer.json")
     write_mixture(tmp_path / "mix", texts, {"held": texts[:4]}, tokenizer, 1)
     config = ModelConfig(vocab_size=tokenizer.vocab_size, **SMALL)
-    options = PretrainOptions(tokens=64 * 130, batch_tokens=64, contexts=((0.0, 32), (0.8, 64)), workers=1, checkpoints=(0.5,))
+    options = PretrainOptions(
+        tokens=64 * 130, batch_tokens=64, contexts=((0.0, 32), (0.8, 64)), workers=1, checkpoints=(0.5,)
+    )
 
     class Killed(Exception):
         pass

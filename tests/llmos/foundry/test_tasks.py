@@ -77,7 +77,10 @@ def test_number_pairs_and_range_are_held_out() -> None:
     test = {arithmetic.operands(draw, "+", Split.NAMES) for _ in range(1000)}
     assert not train & test
     assert not any(a in arithmetic.HELD_RANGE and b in arithmetic.HELD_RANGE for a, b in train)
-    assert all(a in arithmetic.HELD_RANGE for a, b in [arithmetic.operands(draw, "+", Split.RELATIONS) for _ in range(50)])
+    assert all(
+        a in arithmetic.HELD_RANGE
+        for a, b in [arithmetic.operands(draw, "+", Split.RELATIONS) for _ in range(50)]
+    )
 
 
 @given(st.integers(0, 10**6))
