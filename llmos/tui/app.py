@@ -15,7 +15,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from llmos.errors import UserError
-from llmos.tui import themes
+from llmos.tui import terminal_keys, themes
 from llmos.tui.actions import bindings, unknown_ids
 from llmos.tui.options import FaceOptions
 from llmos.tui.tabs import TABS, Tab
@@ -69,6 +69,9 @@ class LlmosApp(App[None], inherit_bindings=False):
         self._present_tab = "chat"
         self._backend_up = asyncio.Event()
         self._modes_added: set[str] = set()
+        # Textual knows the first screen's mode by name only; the way back to it needs an entry.
+        self._modes["_default"] = self.get_default_screen
+        terminal_keys.install()
         themes.register(self)
         self.theme = themes.resolve(self.options.theme)
         if self.options.slow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, ClassVar
 
 from textual import events, on, work
@@ -184,12 +185,16 @@ class BuildScreen(TabScreen):
             return
         question = self._stage.question
         self.face.open_tab("chat")
-        self.face.call_later(self._ask_in_chat, question)
+        self.face.run_worker(self._ask_in_chat(question))
 
     async def _ask_in_chat(self, question: str) -> None:
-        send = getattr(self.face.screen, "send_text", None)
-        if send is not None:
-            await send(question)
+        from llmos.tui.screens.chat import ChatScreen
+
+        for _ in range(50):  # the tab switches in a step of its own
+            if isinstance(self.face.screen, ChatScreen):
+                self.face.screen.send(question)
+                return
+            await asyncio.sleep(0.02)
 
     def action_export(self) -> None:
         """Save what is shown as an SVG picture."""
