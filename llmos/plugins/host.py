@@ -38,6 +38,7 @@ class Ground:
         services: the running program; None outside of one (``llmos plugins check``, tests).
         loop: the program's event loop, once it is known.
         notify: one line to the user.
+        tools_changed: a plugin's tools are not what they were.
         settings: the user's settings; each plugin's own are in ``settings.plugins.options``.
     """
 
@@ -47,6 +48,7 @@ class Ground:
     jobs: JobBoard
     notify: Callable[[str, str], None]
     settings: Settings
+    tools_changed: Callable[[str], None] = lambda plugin: None
     loop: asyncio.AbstractEventLoop | None = None
 
 
@@ -231,6 +233,11 @@ class PluginHost:
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Pin or unpin a page of a chat; a pinned page is never evicted."""
         self._on_loop(self._services("pin_page").pin_page, chat_id, page_id, pinned)
+
+    def tools_changed(self) -> None:
+        """``llmos_tools`` is asked again before the next turn."""
+        self._check()
+        self._ground.tools_changed(self.plugin)
 
     # the bridge
 

@@ -232,3 +232,7 @@ class Host(Protocol):
     def register_embedder(self, path: Path) -> None:
         """Offer an embedding GGUF as the default one; the user's own setting wins."""
         ...
+
+    def tools_changed(self) -> None:
+        """Say that ``llmos_tools`` would return something else now; it is asked again before the next turn."""
+        ...

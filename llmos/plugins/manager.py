@@ -74,10 +74,18 @@ class PluginManager(Registry):
         if waiting:
             await asyncio.gather(*(self.load(slot.name) for slot in waiting))
         for slot in self.plugins():
+            if slot.stale and slot.place is not None:
+                slot.stale = False
+                await self._ask_tools(slot)
             if slot.place is None:
                 self._middleware.pop(slot.name, None)
             elif slot.declares("llmos_generators") and slot.name not in self._middleware:
                 self._middleware[slot.name] = await self._hook(slot, "llmos_generators", {}, {})
+
+    async def _ask_tools(self, slot: Slot) -> None:
+        """Have a loaded plugin say anew what its tools are; the old ones stay when it fails."""
+        deadline = slot.deadline("llmos_tools")
+        slot.specs = await self._guarded(slot, "llmos_tools", lambda place: place.specs(deadline), slot.specs)
 
     async def context(self, turn: Turn) -> list[Page]:
         """Pages to bring in, best first within each plugin, together within ``turn.budget`` tokens."""

@@ -36,6 +36,7 @@ _ALLOWED = frozenset(
         "embedder_id",
         "approve",
         "notify",
+        "tools_changed",
         "chat_messages",
         "search_chats",
         "window_labels",

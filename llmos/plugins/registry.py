@@ -54,6 +54,7 @@ class Slot:
         reason: why it is disabled, set aside or broken.
         specs: its tools, from the manifest or as it returned them.
         hooks: those that it implements, once it is loaded.
+        stale: it said that its tools changed.
     """
 
     found: Found
@@ -63,6 +64,7 @@ class Slot:
     place: Place | None = None
     specs: list[ToolSpec] = field(default_factory=list)
     hooks: tuple[str, ...] = ()
+    stale: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -129,6 +131,7 @@ class Registry:
             jobs=self.jobs,
             notify=self._notify,
             settings=settings,
+            tools_changed=self._tools_changed,
         )
         self._closing: set[asyncio.Task[None]] = set()
         self._slots: dict[str, Slot] = {}
@@ -201,6 +204,11 @@ class Registry:
 
     def _with(self, hook: str) -> Iterator[Slot]:
         return (slot for slot in list(self._slots.values()) if slot.declares(hook))
+
+    def _tools_changed(self, name: str) -> None:
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.stale = True
 
     def _notify(self, text: str, level: str = "info") -> None:
         if self._services is not None:

@@ -251,6 +251,10 @@ class RemoteHost:
         """One line for the user."""
         self._pipe.ask("notify", text, level)
 
+    def tools_changed(self) -> None:
+        """``llmos_tools`` is asked again before the next turn."""
+        self._pipe.ask("tools_changed")
+
     def chat_messages(self, chat_id: str) -> list[Message]:
         """Messages of a chat."""
         return list(self._pipe.ask("chat_messages", chat_id))

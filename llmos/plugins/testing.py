@@ -177,6 +177,9 @@ class FakeHost:
         """Kept in ``notices``."""
         self.notices.append(text)
 
+    def tools_changed(self) -> None:
+        """Nothing offers them here."""
+
     def chat_messages(self, chat_id: str) -> list[Message]:
         """``messages``."""
         return list(self.messages)
