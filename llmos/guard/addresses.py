@@ -112,10 +112,16 @@ def all_given(addresses: Iterable[str], user_texts: Iterable[str], result_urls: 
     if not wanted:
         return True
     given = set(result_urls)
+    missing = [address for address in wanted if address not in given]
+    if not missing:
+        return True
+    # Only texts that hold the address at all are taken apart.
+    cores = {address.removeprefix("https://").removesuffix("/") for address in missing}
     typed: set[str] = set()
     for text in user_texts:
-        typed |= typed_addresses(text)
-    return all(address in given or _typed(address, typed) for address in wanted)
+        if any(core in text for core in cores):
+            typed |= typed_addresses(text)
+    return all(_typed(address, typed) for address in missing)
 
 
 def _typed(address: str, typed: set[str]) -> bool:

@@ -113,8 +113,8 @@ def write_diff(arguments: Mapping[str, Any], limit: int = 1_000_000) -> str:
     """
     path = next((arguments[name] for name in _PATH_NAMES if isinstance(arguments.get(name), str)), None)
     new = next((arguments[name] for name in _CONTENT_NAMES if isinstance(arguments.get(name), str)), None)
-    if path is None or new is None:
-        return ""
+    if path is None or new is None or len(arguments) != 2:
+        return ""  # a difference shown instead of the call must leave nothing of the call out
     old = ""
     try:
         file = Path(path).expanduser()
@@ -133,7 +133,17 @@ def unified_diff(path: str, old: str, new: str) -> str:
         old: what is there now; empty for a new file.
         new: what will be there.
     """
-    before = reveal(old).splitlines()
-    after = reveal(new).splitlines()
+    before, after = _lines(old), _lines(new)
     name = reveal(path)
     return "\n".join(difflib.unified_diff(before, after, f"{name} (now)", f"{name} (new)", lineterm=""))
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with everything made visible, a missing line end at the end of the file too."""
+    if not text:
+        return []
+    lines = reveal(text).split("\n")
+    if lines[-1] == "":
+        return lines[:-1]
+    lines[-1] += "⟨no line end⟩"
+    return lines

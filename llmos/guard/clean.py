@@ -238,7 +238,8 @@ class StreamCleaner:
         """
         if not piece:
             return ""
-        if not (self._raw or self._line or self._held or _suspect(piece)):
+        plain = (piece.isascii() and piece.isprintable()) or not _suspect(piece)
+        if plain and not (self._raw or self._line or self._held):
             self._before = piece[-1]
             return piece
         raw = self._raw + piece

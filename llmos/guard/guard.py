@@ -169,10 +169,10 @@ class Guard:
         """Circumstances of a window, and where its untrusted text came from."""
         labels = [page.labels for page in window.pages]
         labels.extend(_description_labels(window.tools))
-        origins = untrusted_origins(labels)
-        private = any(one.confidentiality is Confidentiality.PRIVATE for one in labels)
-        sources = private and any(_private_source(one) for one in labels)
-        return Facts(tainted=bool(origins), private=private, private_sources=sources), origins
+        origins = tuple(_origin_shown(one) for one in untrusted_origins(labels))
+        private = [one for one in labels if one.confidentiality is Confidentiality.PRIVATE]
+        sources = any(_private_source(one) for one in private)
+        return Facts(tainted=bool(origins), private=bool(private), private_sources=sources), origins
 
     def decide_sink(self, sink: Sink, text: str, window: WindowState) -> Decision:
         """The policy's word on text that reaches a sink without a tool, for example a link shown.
@@ -402,10 +402,16 @@ def _sink(spec: ToolSpec, fetches: bool) -> Sink:
     return sink
 
 
+def _origin_shown(origin: str) -> str:
+    """An origin as it may be drawn; ordinary ones are quick."""
+    if origin.isascii() and origin.isprintable() and "  " not in origin:
+        return origin
+    return reveal(origin.replace("\n", "\r"))
+
+
 def _reason(rule: Rule, sink: Sink, origins: tuple[str, ...]) -> str:
     """The rule's words, with the sources named."""
-    shown = [reveal(origin) for origin in origins[:3]]
-    names = ", ".join(shown) + (f" and {len(origins) - 3} more" if len(origins) > 3 else "")
+    names = ", ".join(origins[:3]) + (f" and {len(origins) - 3} more" if len(origins) > 3 else "")
     taint = f" Text from {names} is in the window and may have asked for it." if origins else ""
     return rule.reason.format(origins=names, sink=sink.value, taint=taint)
 
