@@ -21,12 +21,12 @@ from pathlib import Path
 from llmos.bench.figures import Figure, figure
 from llmos.bench.random_gguf import B1, M15, M135, Quantisation, Shape, write_random_gguf
 from llmos.kernel.client import KernelClient
-from llmos.kernel.protocol import Chunk, GenerateRequest, LoadRequest, Prefilled
+from llmos.kernel.protocol import Chunk, GenerateRequest, KernelError, LoadRequest, Prefilled
 from llmos.kernel.scheduler import CHUNK_ALONE
 from llmos.types import SamplingSettings
 
-#: Never ends by itself: the end tokens of the random models are forbidden.
-_ENDLESS = {0: -1e9, 2: -1e9}
+#: Metadata keys of the tokens that end an answer.
+_ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 _PROMPT = 16
 
@@ -101,13 +101,20 @@ def _prompt(length: int) -> list[int]:
     return [20 + position % 200 for position in range(length)]
 
 
+def _endless(kernel: KernelClient) -> dict[int, float]:
+    """A bias under which an answer does not end by itself."""
+    metadata = kernel.model.metadata if kernel.model else {}
+    ends = {int(value) for key in _ENDS if (value := metadata.get(f"tokenizer.ggml.{key}", ""))}
+    return dict.fromkeys({0, *ends}, -1e9)
+
+
 async def _whole_path(kernel: KernelClient, tokens: int) -> float:
     """Tokens per second from the first to the last token, as the client sees them."""
     request = GenerateRequest(
         _prompt(_PROMPT),
         max_tokens=tokens,
         sampling=SamplingSettings(),
-        bias=_ENDLESS,
+        bias=_endless(kernel),
         sequence="bench",
         keep=False,
     )
@@ -117,7 +124,9 @@ async def _whole_path(kernel: KernelClient, tokens: int) -> float:
             last = time.perf_counter()
             first = first or last
             count += len(event.tokens)
-    return (count - 1) / (last - first)
+    if count < 2:
+        raise KernelError("The model ends its answer at once; choose another one to measure.")
+    return (count - 1) / max(last - first, 1e-9)
 
 
 async def _speed(kernel: KernelClient, bare: BareLoop, case: Case) -> list[Figure]:
@@ -146,11 +155,11 @@ async def _first_token(
     base = _prompt(history)
     await bare.seconds("evaluate", history, new)
     for turn in range(6):
-        before = GenerateRequest(base, max_tokens=1, bias=_ENDLESS, sequence="history")
+        before = GenerateRequest(base, max_tokens=1, bias=_endless(kernel), sequence="history")
         async for _ in kernel.generate(before):
             pass
         tail = [20 + (7 * turn + position) % 200 for position in range(new)]
-        request = GenerateRequest([*base, *tail], max_tokens=8, bias=_ENDLESS, sequence="history")
+        request = GenerateRequest([*base, *tail], max_tokens=8, bias=_endless(kernel), sequence="history")
         start = time.perf_counter()
         stream = kernel.generate(request)
         async for event in stream:
@@ -195,7 +204,7 @@ async def _stop(kernel: KernelClient, rounds: int = 6) -> list[Figure]:
         chunks.append((await _held(kernel, "stop") - done) / CHUNK_ALONE)
         milliseconds.append(1000 * (time.perf_counter() - start))
         await kernel.drop("stop")
-        stream = kernel.generate(GenerateRequest(prompt[:_PROMPT], bias=_ENDLESS, sequence="stop"))
+        stream = kernel.generate(GenerateRequest(prompt[:_PROMPT], bias=_endless(kernel), sequence="stop"))
         seen = 0
         async for event in stream:
             seen += len(event.tokens) if isinstance(event, Chunk) else 0

@@ -51,8 +51,11 @@ def _per_layer(value: object, layers: int) -> list[int]:
 def kv_width(header: Header) -> int:
     """Sum over layers of K width + V width, in values per token.
 
-    Layers without attention (recurrent ones in hybrid models) have no KV heads and count nothing.
+    Encoders have no cache. Layers without attention (recurrent ones in hybrid models) have no KV
+    heads and count nothing.
     """
+    if header.of_architecture("attention.causal", True) is False:
+        return 0  # an encoder keeps nothing
     layers = int(header.of_architecture("block_count", 0))
     heads = _per_layer(header.of_architecture("attention.head_count", 0), layers)
     kv_heads = _per_layer(header.of_architecture("attention.head_count_kv", heads), layers)
