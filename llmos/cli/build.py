@@ -31,8 +31,7 @@ def _shared(function: Any) -> Any:
         click.option("--depth", type=click.Choice(["nano", "3m", "8m", "16m", "30m"]), default="3m",
                      show_default=True, help="Size of the model."),
         click.option("--corpus", type=click.Path(path_type=Path), default=None,
-                     
-                     help="Folder of text (JSON lines, text, Markdown, HTML); else a small one."),
+                     help="Folder of text: JSON lines, text, Markdown, HTML; else a small one."),
         click.option("--seed", type=int, default=1, show_default=True, help="Of everything that is drawn."),
         click.option("--scale", type=click.FloatRange(min=0.001), default=1.0, show_default=True,
                      help="How long to train, against what the size is meant for."),

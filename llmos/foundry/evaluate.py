@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.foundry.render import rendered_text
 from llmos.foundry.scoring import last_number, paired_interval, score, visible, wilson
-from llmos.foundry.tasks import arithmetic, help, memory, pages, refuse, smalltalk, tools
+from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import Conversation, Generator, Split
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ ABILITIES: dict[str, tuple[Generator, Split]] = {
     "pages_new_names": (pages.answer_from_pages, Split.NAMES),
     "pages_new_questions": (pages.answer_from_pages, Split.PHRASES),
     "pages_new_relations": (pages.answer_from_pages, Split.RELATIONS),
+    "prose_new_sentences": (prose.answer_from_prose, Split.NAMES),
     "absent_new_names": (pages.absent_from_pages, Split.NAMES),
+    "absent_new_prose": (prose.absent_from_prose, Split.NAMES),
     "absent_new_relations": (pages.absent_from_pages, Split.RELATIONS),
     "tools_trained_phrasing": (tools.use_tool, Split.NAMES),
     "tools_new_phrasing": (tools.use_tool, Split.PHRASES),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import random
 
 from llmos.formats import DEFAULT_SYSTEM_PROMPT
-from llmos.foundry.tasks import arithmetic, help, memory, pages, refuse, smalltalk, tools
+from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Generator, Split, offered
 
 #: Tasks when no tool is on offer, with their weights.
 PLAIN: tuple[tuple[Generator, float], ...] = (
-    (help.ask_help, 22),
+    (help.ask_help, 26),
     (smalltalk.small_talk, 5),
-    (pages.answer_from_pages, 34),
-    (pages.absent_from_pages, 8),
+    (pages.answer_from_pages, 26),
+    (pages.absent_from_pages, 7),
+    (prose.answer_from_prose, 12),
+    (prose.absent_from_prose, 3),
     (refuse.not_known, 4),
     (refuse.refuse_harm, 2),
     (arithmetic.sum_by_steps, 15),
@@ -29,8 +31,10 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
     (tools.use_tool, 60),
     (help.ask_help, 12),
     (smalltalk.small_talk, 4),
-    (pages.answer_from_pages, 9),
-    (pages.absent_from_pages, 3),
+    (pages.answer_from_pages, 7),
+    (pages.absent_from_pages, 2),
+    (prose.answer_from_prose, 4),
+    (prose.absent_from_prose, 1),
     (refuse.not_known, 4),
     (refuse.refuse_harm, 2),
     (arithmetic.small_sum, 2),

@@ -8,6 +8,20 @@ from llmos.foundry.tasks.base import Split, held_out, made_up
 
 #: Everyday nouns.
 NOUNS = ["meeting", "invoice", "recipe", "garden", "budget", "contract", "holiday", "report", "project", "engine", "bicycle", "heating", "insurance", "tax", "passport", "school", "library", "printer", "router", "kitchen", "window", "roof", "dentist", "doctor", "bread", "cake", "soup", "tomato", "potato", "rose", "apple", "river", "mountain", "bridge", "station", "train", "bus", "ticket", "flight", "hotel", "museum", "castle", "church", "market", "bank", "loan", "rent", "salary", "letter", "email", "password", "server", "database", "backup", "network", "keyboard", "battery", "camera", "guitar", "piano", "violin", "song", "film", "book", "chapter", "poem", "story", "lecture", "exam", "course", "lesson", "homework", "thesis", "experiment", "microscope", "telescope", "planet", "star", "comet", "moon", "sun", "weather", "storm", "rain", "snow", "wind", "forest", "desert", "island", "beach", "lake", "ocean", "whale", "dolphin", "horse", "dog", "cat", "bird", "bee", "spider", "football", "tennis", "chess", "marathon", "swimming", "yoga", "medicine", "vitamin", "coffee", "tea", "wine", "cheese", "chocolate", "sugar", "salt", "pepper"]  # fmt: skip
+#: Regular verbs: base form and past.
+VERBS = [
+    tuple(pair.split("/"))
+    for pair in (
+        "plant/planted repair/repaired paint/painted open/opened close/closed clean/cleaned visit/visited check/checked "
+        "finish/finished start/started order/ordered deliver/delivered collect/collected count/counted cover/covered "
+        "decorate/decorated design/designed discover/discovered explain/explained fill/filled fix/fixed guard/guarded "
+        "inspect/inspected install/installed invent/invented kick/kicked launch/launched lift/lifted load/loaded lock/locked "
+        "measure/measured mend/mended move/moved name/named own/owned pack/packed park/parked plan/planned polish/polished "
+        "prepare/prepared print/printed protect/protected publish/published record/recorded remove/removed rent/rented "
+        "replace/replaced rescue/rescued restore/restored return/returned sign/signed store/stored study/studied test/tested "
+        "train/trained translate/translated use/used wash/washed watch/watched water/watered welcome/welcomed cook/cooked"
+    ).split()
+]
 _ADJECTIVES = [
     "new",
     "old",
@@ -58,32 +72,36 @@ _PERSONAL = (
 def topic(rng: random.Random, split: Split) -> str:
     """A few words that somebody may look for."""
     while True:
-        roll = rng.random()
-        noun = rng.choice(NOUNS)
-        if roll < 0.25:
-            words = f"{rng.choice(_ADJECTIVES)} {noun}"
-        elif roll < 0.45:
-            words = f"{noun} {rng.choice(NOUNS)}"
-        elif roll < 0.65:
-            words = f"{noun} {made_up(rng, 'place', split)}"
-        elif roll < 0.8:
-            words = made_up(rng, rng.choice(("person", "thing", "place")), split)
-        elif roll < 0.9:
-            words = f"{made_up(rng, 'person', split)} {noun}"
-        else:
-            words = f"{noun} {rng.choice(NOUNS)} {rng.randrange(1990, 2026)}"
+        noun, other = rng.choice(NOUNS), rng.choice(NOUNS)
+        adjective, verb = rng.choice(_ADJECTIVES), rng.choice(VERBS)[0]
+        place, person = made_up(rng, "place", split), made_up(rng, "person", split)
+        words = rng.choice(
+            (
+                f"{adjective} {noun}", f"{noun} {other}", f"{noun} {place}", f"{person} {noun}", f"{noun}s", f"the {noun}",
+                f"the {noun} {other}", f"the {adjective} {noun}", f"{noun} {other} {rng.randrange(1990, 2026)}",
+                made_up(rng, rng.choice(("person", "thing", "place")), split), f"{person} {made_up(rng, 'person', split)}",
+                f"how to {verb} a {noun}", f"{noun} and {other}", f"{noun} from last year", f"{adjective} {noun}s in {place}",
+                f"the {noun} of {person}", f"my {noun}", f"my {adjective} {noun}", f"{noun} for the {other}", f"{noun} prices",
+                f"a {noun} with a {other}", f"who {rng.choice(VERBS)[1]} the {noun}", f"{noun} near {place}", f"{verb} {noun}",
+            )
+        )  # fmt: skip
         if held_out(words) == (split is not Split.TRAIN):
             return words
 
 
 def address(rng: random.Random, split: Split) -> str:
-    """A web address on a name reserved for examples."""
+    """A web address; nothing is ever fetched from it."""
     while True:
         host = rng.choice(_SITES)
-        if rng.random() < 0.5:
-            host = f"{rng.choice(NOUNS)}.{host}"
+        if rng.random() < 0.6:
+            name = made_up(rng, "thing", split).lower() if rng.random() < 0.5 else rng.choice(NOUNS)
+            host = f"{name}.{rng.choice(('com', 'org', 'net', 'io', 'de', 'example', host))}"
+        if rng.random() < 0.3:
+            host = f"{rng.choice(('www', 'www', 'docs', 'news', 'en'))}.{host}"
         path = "/".join(rng.choice(NOUNS) for _ in range(rng.randrange(0, 3)))
-        url = f"http{'s' if rng.random() < 0.85 else ''}://{host}/{path}"
+        url = f"http{'s' if rng.random() < 0.85 else ''}://{host}" + (
+            f"/{path}" if path or rng.random() < 0.5 else ""
+        )
         if path and rng.random() < 0.3:
             url += rng.choice((".html", "?id=" + str(rng.randrange(1, 999)), "/" + str(rng.randrange(1, 99))))
         if held_out(url) == (split is not Split.TRAIN):
