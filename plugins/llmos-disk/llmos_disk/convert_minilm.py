@@ -95,13 +95,15 @@ def convert(source: Path, target: Path, *, verify: bool = True) -> Path:
                 )
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    from safetensors import SafetensorError
+
     try:
         _write(weights, vocabulary, json.loads((source / "config.json").read_text()), part)
         _check(weights, part)
         note = {"bytes": part.stat().st_size, "sha256": _sha256(part), "source": "all-MiniLM-L6-v2"}
         os.replace(part, target)
         target.with_suffix(".json").write_text(json.dumps(note))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ConversionError(f"The embedder {target} cannot be made: {error}.") from error
     finally:
         part.unlink(missing_ok=True)

@@ -29,7 +29,7 @@ _IDENTIFIER = re.compile(
     | [A-Za-z]\w* (?: (?:\.|::|->|\#) [A-Za-z_]\w* )+       # dotted, scoped
     | [A-Za-z_][\w.]* \(\)? [^\s)]* \)?              # call()
     | -{1,2} [a-z][\w-]+                             # --option
-    | [A-Z]{2,} [0-9]+ \b | [A-Z]+-\d+ \b            # E404, RFC-1234
+    | [A-Z]+ [0-9]{2,} | [A-Z]+ - [0-9]+                 # E404, RFC-1234
     """
 )
 _TOKEN = re.compile(r"[^\W_]+", re.UNICODE)
