@@ -49,8 +49,9 @@ class Embedder:
         Raises:
             KernelError: the model gives no finite vector.
         """
-        tokens = self.tokens(text)
         engine = self._engine
+        # Hidden states are asked of rendered chats: there special tokens are read as such.
+        tokens = engine.tokenize(text, special=True)[-self._limit :] if hidden else self.tokens(text)
         engine.clear()
         if engine.decode([(token, at, 0, True) for at, token in enumerate(tokens)]):
             raise KernelError("The embedding window is full.")

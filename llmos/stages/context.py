@@ -10,7 +10,7 @@ from llmos.kernel.protocol import Kernel, LoadRequest
 from llmos.stages.frame import StageContext
 
 if TYPE_CHECKING:
-    from llmos.stages.record import BuildRecord
+    from llmos.foundry.record import BuildRecord
 
 #: Further models kept loaded at a time: base and a checkpoint beside the chat model.
 _KEPT = 2
@@ -20,25 +20,26 @@ class Kernels:
     """Further kernels, the least recently used one closed when there are too many."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[Path, Kernel] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, bool], Kernel] = OrderedDict()
 
-    async def get(self, path: Path) -> Kernel:
-        """A kernel with that file loaded."""
+    async def get(self, path: Path, embedding: bool = False) -> Kernel:
+        """A kernel with that file loaded; ``embedding`` for vectors and hidden states."""
         from llmos.kernel.client import KernelClient
 
-        if path in self._open:
-            self._open.move_to_end(path)
-            return self._open[path]
+        key = (path, embedding)
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
         while len(self._open) >= _KEPT:
             _, old = self._open.popitem(last=False)
             await old.close()
         kernel = KernelClient()
         try:
-            await kernel.load(LoadRequest(path, context=1024, threads=1, max_sequences=2))
+            await kernel.load(LoadRequest(path, context=1024, threads=1, max_sequences=2, embedding=embedding))
         except BaseException:
             await kernel.close()
             raise
-        self._open[path] = kernel
+        self._open[key] = kernel
         return kernel
 
     async def close(self) -> None:
@@ -50,9 +51,21 @@ class Kernels:
 
 def bundled_record() -> BuildRecord | None:
     """The record of the bundled model, None where it is not installed."""
-    from llmos.stages.record import find_record
+    from llmos.foundry.record import RecordError, load_record
+    from llmos.kernel.locate import bundled_folder
 
-    return find_record()
+    try:
+        return load_record(bundled_folder())
+    except RecordError:
+        return None
+
+
+def bundled_model(role: str) -> Path | None:
+    """The bundled model's file of a role (``base``, ``sft``, ``chat``, ``twin``), None when missing."""
+    from llmos.kernel.locate import with_role
+
+    found = with_role(role)
+    return found.path if found else None
 
 
 def make_context(kernel: Kernel, kernels: Kernels) -> StageContext:

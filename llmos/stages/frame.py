@@ -12,7 +12,7 @@ from llmos.plugins.contributions import Element
 from llmos.types import Message, SamplingSettings, UserError
 
 if TYPE_CHECKING:
-    from llmos.stages.record import BuildRecord
+    from llmos.foundry.record import BuildRecord
 
 Mark = Literal["live", "recorded", "cited"]
 
@@ -101,7 +101,7 @@ class StageContext:
 
     kernel: Kernel
     record: BuildRecord | None = None
-    open_kernel: Callable[[Path], Awaitable[Kernel]] | None = None
+    open_kernel: Callable[[Path, bool], Awaitable[Kernel]] | None = None
     progress: Callable[[float, float, str], None] = lambda done, total, text: None
     cancelled: Callable[[], bool] = lambda: False
     extras: Mapping[str, Any] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class StageContext:
             raise UserError("The build record of the bundled model is not installed; this panel needs it.")
         return self.record
 
-    async def other(self, path: Path) -> Kernel:
+    async def other(self, path: Path, *, embedding: bool = False) -> Kernel:
         """A kernel with another file loaded.
 
         Raises:
@@ -129,7 +129,20 @@ class StageContext:
         """
         if self.open_kernel is None:
             raise NotAvailable("A second model cannot be loaded here.")
-        return await self.open_kernel(path)
+        return await self.open_kernel(path, embedding)
+
+    async def bundled(self, role: str, *, embedding: bool = False) -> Kernel:
+        """A kernel with one of the bundled model's files: ``base``, ``sft`` or ``chat``.
+
+        Raises:
+            UserError: that file is not installed.
+        """
+        from llmos.kernel.locate import with_role
+
+        found = with_role(role)
+        if found is None:
+            raise UserError(f"The bundled {role} model is not installed; this panel asks it.")
+        return await self.other(found.path, embedding=embedding)
 
 
 class StageBase:

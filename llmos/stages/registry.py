@@ -20,9 +20,13 @@ class StageEntry:
 
 
 STAGES: tuple[StageEntry, ...] = (
+    StageEntry("data", "Data", "llmos.stages.data:DataStage"),
     StageEntry("tokens", "Tokens", "llmos.stages.tokens:TokensStage"),
     StageEntry("training", "Training", "llmos.stages.training:TrainingStage"),
     StageEntry("inference", "Inference", "llmos.stages.inference:InferenceStage"),
+    StageEntry("base", "Base model", "llmos.stages.base_model:BaseStage"),
+    StageEntry("sft", "SFT", "llmos.stages.sft:SftStage"),
+    StageEntry("rlhf", "RLHF", "llmos.stages.rlhf:RlhfStage"),
 )
 
 
