@@ -19,6 +19,7 @@ from llmos.types import UserError
 
 #: verb -> (module:command, help in the list).
 VERBS: dict[str, tuple[str, str]] = {
+    "approvals": ("llmos.cli.approvals:approvals", "List approvals that hold, and take them back."),
     "ask": ("llmos.cli.ask:ask", "Ask one question and print the answer."),
     "bench": ("llmos.cli.bench:bench", "Measure this program on this machine."),
     "build": ("llmos.cli.build:build", "Build the bundled model from a corpus."),

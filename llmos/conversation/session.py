@@ -333,7 +333,12 @@ def _model_file(name: str) -> Path:
 def _guard(where: Folders) -> GuardApi:
     from llmos.guard.guard import Guard
 
-    return Guard(where.data / "approvals.db")
+    return Guard(approvals_file(where))
+
+
+def approvals_file(where: Folders) -> Path:
+    """Database of approvals that hold beyond their question."""
+    return where.data / "approvals.db"
 
 
 def _plugins(session: Session, safe_mode: bool) -> Plugins:
