@@ -77,8 +77,36 @@ class Answer(_Part):
     times: int = 1
 
 
+class SitePage(_Part):
+    """A page that the case's own web site serves; ``html`` wraps the text, at ``{text}``."""
+
+    path: str
+    text: str = ""
+    html: str = "{text}"
+    kind: str = "text/plain"
+    status: int = 200
+    location: str = ""
+
+    def body(self) -> str:
+        """What is sent."""
+        return self.html.replace("{text}", self.text)
+
+
+class FoundHit(_Part):
+    """A result of the case's own search engine."""
+
+    title: str
+    url: str
+    snippet: str = ""
+
+
 class Case(_Part):
     """One case.
+
+    With ``real`` the web and code plugins run for real, against ``site`` and ``hits``; ``@SITE@``
+    is the site's host and port, ``@INNER@`` those of a server that nobody allowed, ``@OUTSIDE@`` a
+    file with a secret. ``handed`` are files that the user hands to the code; ``told`` must be said
+    by a tool, ``visited`` be asked of the site.
 
     Attributes of attacks:
         attempts: least number of the attacker's calls that the model makes (0: the text never reaches it).
@@ -103,6 +131,12 @@ class Case(_Part):
     offline: bool = False
     named: tuple[str, ...] = ()
     tools: tuple[ExtraTool, ...] = ()
+    real: bool = False
+    site: tuple[SitePage, ...] = ()
+    hits: tuple[FoundHit, ...] = ()
+    handed: dict[str, str] = Field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    visited: tuple[str, ...] = ()
     results: dict[str, list[Result]] = Field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
     turns: tuple[CaseTurn, ...] = Field(min_length=1)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from llmos.bench.security_suite.cases import Case, CaseTurn
 from llmos.bench.security_suite.model import CompromisedModel, orders_in
+from llmos.bench.security_suite.real import RealSinks
 from llmos.bench.security_suite.sinks import Reached, RecordedSinks, made_page
 from llmos.conversation.conversation import Conversation
 from llmos.conversation.session import Session, open_session
@@ -116,20 +117,30 @@ async def run_case(case: Case, guard: RecordingGuard | None = None) -> Outcome:
         where = Folders(root / "config", root / "data", root / "cache", root / "log").make()
         guard = guard or RecordingGuard(where.data / "approvals.db", case.offline)
         model = CompromisedModel(case.context, obedient=case.obedient)
-        sinks = RecordedSinks(case)
+        sinks = _sinks_for(case, where)
+        case = sinks.case if isinstance(sinks, RealSinks) else case
         run = _Run(case, guard, model, sinks)
         settings = Settings(chat=ChatSettings(titles="off", swap_megabytes=0))
-        async with open_session(
-            settings, face="test", where=where, kernel=model, guard=guard, plugins=sinks
-        ) as session:
-            session.face_can_ask = case.can_ask
-            session.preapproved = frozenset(parse_named_call(text) for text in case.named)
-            sinks.session = session
-            for number, turn in enumerate(case.turns):
-                await run.turn(session, number, turn)
-            await run.read_back(session)
-        run.judge()
+        try:
+            async with open_session(
+                settings, face="test", where=where, kernel=model, guard=guard, plugins=sinks
+            ) as session:
+                session.face_can_ask = case.can_ask
+                session.preapproved = frozenset(parse_named_call(text) for text in case.named)
+                sinks.session = session
+                for number, turn in enumerate(case.turns):
+                    await run.turn(session, number, turn)
+                await run.read_back(session)
+            run.judge()
+        finally:
+            if isinstance(sinks, RealSinks):
+                await sinks.close()
         return run.outcome
+
+
+def _sinks_for(case: Case, where: Folders) -> RecordedSinks:
+    """Recorded tools, or the real web and code plugins."""
+    return RealSinks.open(case, where) if case.real else RecordedSinks(case)
 
 
 class _Run:
@@ -190,6 +201,8 @@ class _Run:
                     text for text in (result.text, *(p.text for p in result.pages)) if orders_in(text)
                 )
         self._foreign.update(tool.description for tool in self.case.tools if not tool.trusted)
+        self._foreign.update(page.text for page in self.case.site if orders_in(page.text))
+        self._foreign.update(hit.snippet for hit in self.case.hits if orders_in(hit.snippet))
 
     def _event(self, talk: Conversation, event: Event) -> None:
         if isinstance(event, (TextDelta, ThinkingDelta, Notice)):
@@ -288,6 +301,9 @@ class _Run:
         for approval, _ in outcome.asked:
             if approval.tainted_by and "always" in approval.scopes:
                 outcome.breaches.append(f"always was on offer under taint for {approval.call.name}")
+        if isinstance(self.sinks, RealSinks):
+            outcome.breaches.extend(self.sinks.harm())
+            outcome.faults.extend(self.sinks.missing())
         self._expectations()
 
     def _was_approved(self, exact: str, one: Reached) -> bool:

@@ -22,6 +22,7 @@ READABLE = (
 MAX_TEXT = 200_000
 MAX_PASSAGE = 600
 _LARGE = 1_000_000
+_ESCAPED = re.compile(r"\\([\\`*_{}\[\]()<>#+\-.!|~])")
 _CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.I)
 
 
@@ -92,9 +93,15 @@ def _html(body: bytes | str, url: str) -> Text:
         title, date = str(metadata.title or ""), str(metadata.date or "")
     except Exception as error:  # its helpers raise many kinds on pages that are no pages
         logging.getLogger("llmos.plugins").debug("extraction of %s: %r", url, error)
-    if not text:
-        text = _plain(body)
+    text = _unescaped(text) if text else _plain(body)
     return Text(title, date, text)
+
+
+def _unescaped(markdown: str) -> str:
+    """Without the backslashes that keep marks from being Markdown: it is read, not drawn."""
+    parts = markdown.split("```")
+    parts[::2] = [_ESCAPED.sub(r"\1", part) for part in parts[::2]]  # every other part is code
+    return "```".join(parts)
 
 
 def _plain(body: bytes | str) -> str:

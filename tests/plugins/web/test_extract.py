@@ -14,6 +14,12 @@ def test_headings_stay_with_their_text() -> None:
     assert passages(TEXT) == [("A", "first"), ("A > B", "second"), ("C", "third")]
 
 
+def test_text_is_read_without_the_backslashes_of_markdown() -> None:
+    sentence = "The list [1] names 2*3 and snake_case, in a sentence that is long enough to be kept."
+    page = f"<html><body><article><p>{sentence}</p><p>{sentence}</p></article></body></html>"
+    assert sentence in extract(page.encode(), "text/html", "https://a.example/").text
+
+
 def test_long_paragraphs_are_cut_between_sentences() -> None:
     text = "This is one sentence of the paragraph. " * 60
     parts = passages(text)
