@@ -186,6 +186,16 @@ class LlmosApp(App[None], inherit_bindings=False):
         self.tabs[-1:-1] = added
         self.show_tabs()
 
+    def plugins_changed(self) -> None:
+        """A plugin came, went or changed: tabs of new panels are added, those of gone ones leave."""
+        if self.backend is None:
+            return
+        from llmos.tui.screens.panel import panel_tabs
+
+        offered = {tab.id for tab in panel_tabs(self.backend.panels())}
+        self.tabs = [tab for tab in self.tabs if tab.make is None or tab.id in offered]
+        self._add_panels()
+
     def open_tab(self, tab_id: str) -> None:
         """Switch to a tab; its screen is built on the first visit."""
         tab = next((tab for tab in self.tabs if tab.id == tab_id), None)

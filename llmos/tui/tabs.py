@@ -47,5 +47,6 @@ TABS: tuple[Tab, ...] = (
     Tab("chat", "Chat", "llmos.tui.screens.chat:ChatScreen"),
     Tab("build", "Build", "llmos.tui.screens.build:BuildScreen"),
     Tab("models", "Models", "llmos.tui.screens.models:ModelsScreen"),
+    Tab("plugins", "Plugins", "llmos.tui.screens.plugins:PluginsScreen"),
     Tab("settings", "Settings", "llmos.tui.screens.settings:SettingsScreen"),
 )
