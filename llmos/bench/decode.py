@@ -21,6 +21,7 @@ from pathlib import Path
 from llmos.bench.figures import Figure, figure
 from llmos.bench.random_gguf import B1, M15, M135, Quantisation, Shape, write_random_gguf
 from llmos.kernel.client import KernelClient
+from llmos.kernel.library import child_environment
 from llmos.kernel.protocol import Chunk, GenerateRequest, KernelError, LoadRequest, Prefilled
 from llmos.kernel.scheduler import CHUNK_ALONE
 from llmos.types import SamplingSettings
@@ -69,6 +70,7 @@ async def bare_loop(model: Path, threads: int, context: int) -> AsyncIterator[Ba
     """A yardstick process for a model; ended at the end of the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "llmos.bench.bare_loop",
         str(model),
@@ -77,7 +79,7 @@ async def bare_loop(model: Path, threads: int, context: int) -> AsyncIterator[Ba
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env={**_environment()},
+        env=child_environment(),
     )
     try:
         assert process.stdout is not None
@@ -87,14 +89,6 @@ async def bare_loop(model: Path, threads: int, context: int) -> AsyncIterator[Ba
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    from llmos.kernel.library import ENVIRONMENT
-
-    return {**ENVIRONMENT, **os.environ}
 
 
 def _prompt(length: int) -> list[int]:

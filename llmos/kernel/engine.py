@@ -284,6 +284,19 @@ class Engine:
             raise KernelError(f"Row {row} of the last batch has no logits.")
         return np.ctypeslib.as_array(pointer, shape=(self.vocabulary,))
 
+    def check_finite(self, row: int) -> None:
+        """Raise ``KernelError`` when a row's logits are NaN; llama.cpp would draw from them all the same.
+
+        One number is looked at: a NaN anywhere in the last layer spreads over all of them.
+        """
+        self.check_row(row)
+        first = self._c.llama_get_logits_ith(self._ctx, row)[0]
+        if first != first:
+            raise KernelError(
+                f"{self.path.name} computed no numbers (NaN) for this prompt; its weights are damaged or "
+                "its number format overflows: choose another file of it."
+            )
+
     def hidden_states(self) -> Floats:
         """Last hidden states of every row of the last batch, [rows, width], copied.
 

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 #: Read by OpenMP and ggml when the library is loaded, so they cannot be set later.
@@ -20,6 +21,17 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
 
 #: Levels of llama.cpp's log that are written down (3 warning, 4 error in ggml_log_level).
 _LOG_LEVELS = (3, 4)
+
+
+def child_environment() -> dict[str, str]:
+    """Environment of a child process that runs a module of this package.
+
+    Children are started with ``-P``, so that a folder named llmos in the working directory is
+    never taken for this package; the path of this one is given instead.
+    """
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+    return {**ENVIRONMENT, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def prepare_environment() -> None:

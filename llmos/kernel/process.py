@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.kernel.frames import BrokenPipe, pack, read_frame_async
-from llmos.kernel.library import ENVIRONMENT
+from llmos.kernel.library import child_environment
 from llmos.kernel.protocol import (
     Chunk,
     Finished,
@@ -113,7 +112,6 @@ class WorkerProcess:
         Raises:
             KernelError: the system does not let a process be started.
         """
-        environment = {**ENVIRONMENT, **os.environ, "PYTHONUNBUFFERED": "1"}
         with contextlib.ExitStack() as stack:
             errors: Any = asyncio.subprocess.DEVNULL
             if self._log is not None:
@@ -124,12 +122,13 @@ class WorkerProcess:
             try:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable,
+                    "-P",
                     "-m",
                     "llmos.kernel.worker",
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,
-                    env=environment,
+                    env=child_environment(),
                     start_new_session=True,
                 )
             except OSError as error:

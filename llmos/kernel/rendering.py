@@ -10,6 +10,7 @@ from typing import Any
 
 from llmos.formats import CHAT_TEMPLATE
 from llmos.kernel.frames import BrokenPipe, pack, read_frame_async
+from llmos.kernel.library import child_environment
 from llmos.kernel.protocol import KernelError
 from llmos.kernel.templates import PLAIN_TEMPLATE, render_patiently
 
@@ -76,11 +77,13 @@ class Renderer:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",
                 "-m",
                 "llmos.kernel.render_process",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
+                env=child_environment(),
                 start_new_session=True,
             )
             self._process = process

@@ -165,7 +165,7 @@ class Sampler:
 
     def draw(self, row: int) -> int:
         """The next token from a row of the last batch; -1 when the grammar allows none at all."""
-        self._engine.check_row(row)
+        self._engine.check_finite(row)
         if not self._chain:
             raise KernelError("The sampler is closed.")
         if self.grammar is None:

@@ -25,6 +25,9 @@ CHUNK_BESIDE = 64
 #: While a person's job runs, background jobs take part in one step of this many.
 BACKGROUND_SHARE = 8
 
+#: Sequences that background jobs leave free for the person.
+KEPT_FREE = 2
+
 Emit = Callable[[int, dict[str, Any]], None]
 Task = Generator[None, None, None]
 Row = tuple[int, int, int, bool]
@@ -224,7 +227,10 @@ class Scheduler:
                 assert slot is not None
                 lane = job.make_lane(self._engine, slot, sample)
                 job.lanes.append(lane)
-                lane.sample_from(row, now)
+                if job.max_tokens == 0:
+                    lane.reason = "length"  # only the prompt was to be read
+                else:
+                    lane.sample_from(row, now)
         except KernelError as error:
             self._fail(job, error)
 
@@ -264,7 +270,7 @@ class Scheduler:
                 "cached_tokens": job.cached,
                 "completion_tokens": lane.count,
                 "seconds": now - job.asked_at,
-                "first_token_seconds": lane.first_at - job.asked_at,
+                "first_token_seconds": lane.first_at - job.asked_at if lane.count else 0.0,
                 "tokens_per_second": (lane.count - 1) / spent if spent > 0 else 0.0,
                 "mean_logprob": lane.logprob_sum / lane.count if lane.count else 0.0,
             },
@@ -307,7 +313,9 @@ class Scheduler:
             slot = self._table.find(job.sequence)
             if slot is not None and slot.busy:
                 continue
-            if job.samples > self._free_slots():
+            # A person's turn must never wait for a background job to end.
+            kept_free = KEPT_FREE if job.priority == "background" and self._active else 0
+            if job.samples + kept_free > self._free_slots():
                 continue
             slot = self._table.claim(job.sequence)
             if slot is None:

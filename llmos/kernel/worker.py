@@ -8,6 +8,7 @@ on the main thread. When the pipe closes, the process ends at once.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import queue
@@ -127,6 +128,10 @@ def main() -> None:
     """Entry point of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the face's business
     faulthandler.enable(sys.stderr)
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file holds the whole conversation
     prepare_environment()
     Worker(Pipe()).run()
 

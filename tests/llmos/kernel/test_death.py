@@ -197,6 +197,40 @@ def test_the_worker_dies_with_its_parent(tiny: Path) -> None:
     raise AssertionError("the worker outlived its parent")
 
 
+def test_a_folder_named_llmos_in_the_working_directory_is_not_run(tiny: Path, tmp_path: Path) -> None:
+    trap = tmp_path / "llmos" / "kernel"
+    trap.mkdir(parents=True)
+    for folder in (trap.parent, trap):
+        (folder / "__init__.py").write_text("open('trapped', 'w').close()", encoding="utf-8")
+    (tmp_path / "json.py").write_text("open('trapped', 'w').close()", encoding="utf-8")
+    script = textwrap.dedent(
+        f"""
+        import asyncio
+        from pathlib import Path
+        from llmos.kernel.client import KernelClient
+        from llmos.kernel.protocol import LoadRequest
+
+        async def main():
+            client = KernelClient()
+            await client.load(LoadRequest(Path({str(tiny)!r}), threads=1))
+            print(await client._renderer.render("hello", {{"messages": []}}))
+            await client.close()
+
+        asyncio.run(main())
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert done.stdout == "hello\n", done.stderr
+    assert not (tmp_path / "trapped").exists()
+
+
 def _alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]

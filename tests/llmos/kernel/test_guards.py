@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llmos.bench.random_gguf import TINY, write_random_gguf
 from llmos.kernel.embedding import Embedder
 from llmos.kernel.engine import BATCH, Engine
 from llmos.kernel.protocol import KernelError
@@ -55,6 +56,16 @@ def test_a_row_without_logits(engine: Engine) -> None:
         sampler.draw(2)
     assert 0 <= sampler.draw(1) < 512
     sampler.close()
+
+
+def test_logits_that_are_no_numbers(tmp_path: Path) -> None:
+    engine = Engine(write_random_gguf(tmp_path / "nan.gguf", TINY, poison=True), context=256, threads=1)
+    sampler = Sampler(engine, SamplingSettings())
+    engine.decode([(20, 0, 0, True)])
+    with pytest.raises(KernelError, match="NaN"):
+        sampler.draw(0)
+    sampler.close()
+    engine.close()
 
 
 def test_a_closed_sampler(engine: Engine) -> None:

@@ -10,7 +10,7 @@ import pytest
 from llmos.kernel.engine import Engine
 from llmos.kernel.lanes import Job
 from llmos.kernel.protocol import KernelError
-from llmos.kernel.scheduler import BACKGROUND_SHARE, CHUNK_ALONE, CHUNK_BESIDE, Scheduler
+from llmos.kernel.scheduler import BACKGROUND_SHARE, CHUNK_ALONE, CHUNK_BESIDE, KEPT_FREE, Scheduler
 from llmos.kernel.sequences import SequenceTable
 from tests.llmos.kernel.helpers import GREEDY
 
@@ -157,6 +157,28 @@ def test_a_person_is_admitted_before_waiting_background_jobs(bench: Bench) -> No
     # Only six sequences exist: the person did not wait for the background jobs beyond the running ones.
     late = [n for n in range(1, 10) if bench.finished(n)["seconds"] > bench.finished(20)["seconds"]]
     assert late
+
+
+def test_background_jobs_leave_room_for_the_person(bench: Bench) -> None:
+    for number in range(1, 10):
+        bench.job(number, 20, max_tokens=300, priority="background")
+    for _ in range(30):
+        bench.scheduler.step()
+    running = bench.scheduler.counts[0]
+    assert running == bench.engine.max_sequences - KEPT_FREE
+    bench.job(20, 20, max_tokens=5)
+    bench.scheduler.step()
+    assert bench.scheduler.counts[0] == running + 1
+
+
+def test_a_prompt_can_be_read_without_an_answer(bench: Bench) -> None:
+    job = bench.job(1, 100, max_tokens=0)
+    bench.run()
+    end = bench.finished(1)
+    assert (end["completion_tokens"], end["first_token_seconds"], end["stop_reason"]) == (0, 0.0, "length")
+    again = bench.job(2, 0, prompt=list(job.prompt), sequence="s1", max_tokens=1)
+    bench.run()
+    assert again.cached == 99
 
 
 def test_a_full_cache_frees_idle_sequences_first(bench: Bench) -> None:
