@@ -1,7 +1,8 @@
 """``llmos bench NAME``: measures this program on this machine.
 
-Every benchmark is a function ``run(**options) -> {"figures": [{"name", "value", "unit", "target",
-"ok"}], "machine": {…}}`` in a module of its own, imported only when it is named.
+Every benchmark is a function ``run(**options)`` in a module of its own, imported only when it is
+named. It gives back ``{"figures": [{"name", "value", "unit", "target", "ok"}], "machine": {…}}`` or
+a list of ``llmos.bench.figures.Figure``. An option ``say`` is a function that takes a progress line.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from llmos.cli.output import json_option, print_json, table
+from llmos.cli.output import json_option, print_json, table, warn
 from llmos.types import UserError
 
 #: name -> (module:function, one line of help). Options that a function does not take are not passed.
@@ -74,12 +76,28 @@ def run_benchmark(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise UserError(f"The benchmark {name} does not take {', '.join(unknown)}.")
     given = {key: value for key, value in options.items() if takes_all or key in accepted}
+    if "model" in given and "Path" in str(accepted["model"].annotation if "model" in accepted else ""):
+        from llmos.kernel.locate import resolve
+
+        given["model"] = resolve(str(given["model"])).path
+    if "say" in accepted:
+        given["say"] = warn
     result = function(**given)
     if inspect.iscoroutine(result):
         result = asyncio.run(result)
-    if hasattr(result, "as_dict"):
-        result = result.as_dict()
-    return dict(result)
+    return _as_object(result)
+
+
+def _as_object(result: Any) -> dict[str, Any]:
+    """Figures and machine, however the benchmark gave them back."""
+    from llmos.bench.figures import machine
+
+    if not isinstance(result, Mapping):
+        result = {"figures": list(result)}
+    figures = [one if isinstance(one, Mapping) else asdict(one) for one in result["figures"]]
+    return {"figures": figures, "machine": result.get("machine") or machine(), **{
+        key: value for key, value in result.items() if key not in ("figures", "machine")
+    }}  # fmt: skip
 
 
 def _exists(name: str) -> bool:
@@ -124,8 +142,8 @@ def show(result: Mapping[str, Any]) -> str:
             str(figure["name"]),
             _number(figure["value"]),
             str(figure.get("unit", "")),
-            "" if figure.get("target") is None else str(figure["target"]),
-            {True: "ok", False: "MISSED", None: ""}[figure.get("ok")],
+            str(figure.get("target") or ""),
+            ("ok" if figure.get("ok") else "MISSED") if figure.get("target") else "",
         ]
         for figure in result["figures"]
     ]

@@ -59,23 +59,33 @@ class SearchMixin:
         where = "messages_fts MATCH ?"
         values: list[object] = [expression]
         if chat_id:
-            where += " AND m.chat_id = ?"
+            where += " AND rowid IN (SELECT seq FROM messages WHERE chat_id = ?)"
             values.append(chat_id)
         if not trash:
-            where += " AND c.deleted_at IS NULL"
-        rows = self.database.execute(
-            "SELECT m.*, bm25(messages_fts) AS score,"
-            f" snippet(messages_fts, 0, char({ord(MATCH_OPEN)}), char({ord(MATCH_CLOSE)}), '…', 16)"
-            " AS snippet FROM messages_fts JOIN messages m ON m.seq = messages_fts.rowid"
-            f" JOIN chats c ON c.id = m.chat_id WHERE {where} ORDER BY bm25(messages_fts) LIMIT ?",
-            (*values, limit),
+            where += (
+                " AND rowid NOT IN (SELECT m.seq FROM messages m JOIN chats c ON c.id = m.chat_id"
+                " WHERE c.deleted_at IS NOT NULL)"
+            )
+        # Ranked first, looked at afterwards: snippets of all matches would cost most of the time.
+        ranked = self.database.execute(
+            f"SELECT rowid, rank FROM messages_fts WHERE {where} ORDER BY rank LIMIT ?", (*values, limit)
         )
+        if not ranked:
+            return []
+        marks = ",".join("?" for _ in ranked)
+        rows = self.database.execute(
+            f"SELECT m.*, snippet(messages_fts, 0, char({ord(MATCH_OPEN)}), char({ord(MATCH_CLOSE)}), '…', 16)"
+            " AS snippet FROM messages_fts JOIN messages m ON m.seq = messages_fts.rowid"
+            f" WHERE messages_fts MATCH ? AND messages_fts.rowid IN ({marks})",
+            (expression, *(row["rowid"] for row in ranked)),
+        )
+        scores = {row["rowid"]: row["rank"] for row in ranked}
         chats = {}
         for row in rows:
             if row["chat_id"] not in chats:
                 found = self.database.execute("SELECT * FROM chats WHERE id = ?", (row["chat_id"],))
                 chats[row["chat_id"]] = chat_from_row(found[0])
         return [
-            SearchHit(chats[row["chat_id"]], message_from_row(row), row["snippet"], row["score"])
-            for row in rows
+            SearchHit(chats[row["chat_id"]], message_from_row(row), row["snippet"], scores[row["seq"]])
+            for row in sorted(rows, key=lambda row: scores[row["seq"]])
         ]

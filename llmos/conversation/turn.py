@@ -205,6 +205,8 @@ class TurnRun:
         options = dict(p.options)
         if not may_call:
             options["no_tool_calls"] = True
+        if self._parent != self._user.id:
+            options.pop("prefix", None)  # it begins the first generation, not the one after a tool
         self._generator.prepare(fitted.messages, fitted.rendered)
         return TurnRequest(
             messages=fitted.messages,
