@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import work
 from textual.app import App
 from textual.binding import BindingType
-from textual.screen import Screen
 
 from llmos.errors import UserError
 from llmos.tui import terminal_keys, themes
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from llmos.tui.turns import TurnDrawer
     from llmos.types import Approval, ApprovalAnswer
 
-_HERE = Path(__file__).parent
 #: Seconds within which a second Ctrl+C quits.
 QUIT_SECONDS = 3.0
 
@@ -42,10 +40,12 @@ class LlmosApp(App[None], inherit_bindings=False):
         model: model to load; empty: the one in the settings.
     """
 
-    # The default screen is not pushed, so its own style sheet is named here.
-    CSS_PATH: ClassVar[Any] = [_HERE / "app.tcss", _HERE / "screens" / "chat.tcss"]
+    CSS_PATH = Path(__file__).parent / "app.tcss"
     TITLE = "LLMOS"
     ENABLE_COMMAND_PALETTE = False
+    # The chat is the first screen: no blank one before it.
+    DEFAULT_MODE = "chat"
+    MODES: ClassVar[dict[str, Any]] = {"chat": TABS[0].screen}
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
 
     def __init__(
@@ -68,7 +68,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         self._quit_asked = -QUIT_SECONDS
         self._present_tab = "chat"
         self._backend_up = asyncio.Event()
-        self._modes_added: set[str] = set()
+        self._modes_added: set[str] = {"chat"}
         # Textual knows the first screen's mode by name only; the way back to it needs an entry.
         self._modes["_default"] = self.get_default_screen
         terminal_keys.install()
@@ -78,10 +78,6 @@ class LlmosApp(App[None], inherit_bindings=False):
             self.animation_level = "none"
         if self.options.keys:
             self.set_keymap(dict(self.options.keys))
-
-    def get_default_screen(self) -> Screen[Any]:
-        """The chat is the first screen: no blank one before it."""
-        return self.tabs[0].screen()
 
     def on_mount(self) -> None:
         """Bring the backend up once the first frame is on the screen."""
@@ -139,13 +135,15 @@ class LlmosApp(App[None], inherit_bindings=False):
         """Ask for the figures and show what has changed."""
         if self.backend is None:
             return
-        chat_id = getattr(self.screen, "chat_id", "") or ""
+        chat_id = next((getattr(screen, "chat_id", "") for screen in self.screen_stack[:1]), "")
         self.figures = await self.backend.status(chat_id)
         self._show_figures()
 
     def _show_figures(self) -> None:
-        for bar in self.screen.query(StatusBar):
-            bar.show(self.figures)
+        # While the program ends there may be no screen any more.
+        for screen in self.screen_stack[-1:]:
+            for bar in screen.query(StatusBar):
+                bar.show(self.figures)
 
     def _notify_from_backend(self, text: str, level: str) -> None:
         self.call_next(self.tell, text, level)
@@ -172,8 +170,9 @@ class LlmosApp(App[None], inherit_bindings=False):
 
     def show_tabs(self) -> None:
         """Draw the names of the tabs on the present screen."""
-        for bar in self.screen.query(TabBar):
-            bar.show([(tab.id, tab.title) for tab in self.tabs], self._present_tab)
+        for screen in self.screen_stack[:1]:
+            for bar in screen.query(TabBar):
+                bar.show([(tab.id, tab.title) for tab in self.tabs], self._present_tab)
 
     def _add_panels(self) -> None:
         if self.backend is None:
@@ -201,8 +200,8 @@ class LlmosApp(App[None], inherit_bindings=False):
         tab = next((tab for tab in self.tabs if tab.id == tab_id), None)
         if tab is None or tab_id == self._present_tab or len(self.screen_stack) > 1:
             return
-        mode = "_default" if tab is self.tabs[0] else tab.id
-        if mode != "_default" and mode not in self._modes_added:
+        mode = tab.id
+        if mode not in self._modes_added:
             try:
                 screen = tab.screen()
             except (ImportError, AttributeError) as error:

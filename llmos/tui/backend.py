@@ -95,7 +95,9 @@ class Backend(Protocol):
         """A turn: the user's text, in place of an earlier message when ``edit_of`` names one."""
         ...
 
-    def regenerate(self, chat_id: str, answer_id: str) -> AsyncIterator[Event]:
+    def regenerate(
+        self, chat_id: str, answer_id: str, options: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Event]:
         """Another answer beside an earlier one."""
         ...
 

@@ -30,7 +30,7 @@ def pick_theme(face: LlmosApp) -> None:
 
     async def choose() -> None:
         picks = [
-            Pick(name, name, "the terminal's own colours" if name == themes.TERMINAL else "")
+            Pick(name, name, "the terminal's own colours" if name in themes.TERMINAL else "")
             for name in themes.offered()
         ]
         name = await face.push_screen_wait(Picker("Colours", picks, on_highlight=preview))

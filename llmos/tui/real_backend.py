@@ -90,9 +90,11 @@ class RealBackend:
             async for event in stream:
                 yield event
 
-    async def regenerate(self, chat_id: str, answer_id: str) -> AsyncIterator[Event]:
+    async def regenerate(
+        self, chat_id: str, answer_id: str, options: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Event]:
         """Another answer beside an earlier one."""
-        async with aclosing(self.session.conversation(chat_id).regenerate(answer_id)) as stream:
+        async with aclosing(self.session.conversation(chat_id).regenerate(answer_id, options)) as stream:
             async for event in stream:
                 yield event
 

@@ -128,11 +128,10 @@ BORROWED: tuple[str, ...] = (
     "monokai",
     "rose-pine",
     "flexoki",
-    "textual-ansi",
 )
 
-#: The name people choose for the terminal's own colours.
-TERMINAL = "terminal"
+#: Names people choose for the terminal's own colours, on a dark and on a light ground.
+TERMINAL = {"terminal": "ansi-dark", "terminal-light": "ansi-light"}
 
 
 def register(app: App[None]) -> None:
@@ -143,8 +142,8 @@ def register(app: App[None]) -> None:
 
 def resolve(name: str) -> str:
     """The name that the app knows a theme by; unknown names give the default."""
-    if name == TERMINAL:
-        return "textual-ansi"
+    if name in TERMINAL:
+        return TERMINAL[name]
     if name in offered():
         return name
     return DEFAULT
@@ -152,4 +151,4 @@ def resolve(name: str) -> str:
 
 def offered() -> list[str]:
     """Names for the picker."""
-    return [*(theme.name for theme in THEMES), TERMINAL, *BORROWED]
+    return [*(theme.name for theme in THEMES), *TERMINAL, *BORROWED]

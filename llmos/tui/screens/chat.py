@@ -26,6 +26,7 @@ WIDE = 100
 class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, ExtraActions):
     """The chat tab."""
 
+    CSS_PATH = "chat.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("chat")
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
 
     def _arrange(self, width: int) -> None:
         self.set_class(width < WIDE, "-narrow")
+        self.query("SidePanel").set_class(width < WIDE, "-overlay")
         self.set_class(width < 40, "-tiny")
 
     async def backend_ready(self) -> None:

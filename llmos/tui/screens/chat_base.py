@@ -126,7 +126,7 @@ class ChatBase(TabScreen):
         """The prompt holds a new message again."""
         raise NotImplementedError
 
-    def answer_again(self, answer_id: str) -> None:
+    def answer_again(self, answer_id: str, options: Mapping[str, Any] | None = None) -> None:
         """Another answer beside an earlier one."""
         raise NotImplementedError
 

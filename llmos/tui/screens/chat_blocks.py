@@ -75,6 +75,32 @@ class BlockActions(ChatBase):
             text = "\n".join(codes) if chosen == "all" else codes[int(chosen)]
             self._copy(text, "Copied the code.")
 
+    @work(exclusive=True, group="odds")
+    async def action_odds(self) -> None:
+        """Odds of the words of the answer under the cursor, else of the last one."""
+        session = getattr(self.face.backend, "session", None)
+        if session is None or session.kernel.model is None:
+            self.face.tell("Odds are computed by the loaded model, and none is loaded.")
+            return
+        if self.turn is not None:
+            self.face.tell("The answer is still being written; Esc stops it.", "warning")
+            return
+        await self.reload_ids()
+        answers = [message for message in self.messages if message.role == "assistant" and message.content]
+        cursor = self.transcript.cursor
+        chosen = next((one for one in answers if cursor is not None and one.id == cursor.message_id), None)
+        answer = chosen or (answers[-1] if answers else None)
+        if answer is None:
+            self.face.tell("There is no answer yet.")
+            return
+        from llmos.stages.odds import AnswerOdds
+        from llmos.tui.screens.odds import OddsScreen
+
+        before = self.messages[: [one.id for one in self.messages].index(answer.id)]
+        begins = await self.app.push_screen_wait(OddsScreen(AnswerOdds(session.kernel, before, answer.content)))
+        if begins is not None:
+            self.answer_again(answer.id, {"prefix": begins})
+
     def action_copy_answer(self) -> None:
         """Copy the last answer."""
         from llmos.tui.widgets.answer import AnswerBlock

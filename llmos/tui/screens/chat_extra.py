@@ -114,11 +114,15 @@ class ExtraActions(ChatBase):
         if not panels:
             self.face.tell("No plugin brings a side panel.")
             return
-        self.toggle_class("-side")
-        if self.has_class("-side") and not self.query("#side"):
-            from llmos.tui.widgets.side import SidePanel
+        if existing := self.query("SidePanel"):
+            side = existing.first()
+            side.display = not side.display
+            return
+        from llmos.tui.widgets.side import SidePanel
 
-            self.query_one("#main").mount(SidePanel(panels, id="side"))
+        side = SidePanel(panels, id="side")
+        side.set_class(self.has_class("-narrow"), "-overlay")
+        self.query_one("#main").mount(side)
 
     # Settings of this chat
 

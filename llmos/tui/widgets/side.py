@@ -20,35 +20,11 @@ class SidePanel(Vertical):
     """Draws every panel anew in its own rhythm while it can be seen."""
 
     DEFAULT_CSS = """
-    SidePanel {
-        width: 40;
-        height: 1fr;
-        display: none;
-        background: $surface;
-        padding: 0 1;
-    }
-    ChatScreen.-side SidePanel {
-        display: block;
-    }
-    ChatScreen.-narrow SidePanel {
-        layer: overlay;
-        dock: right;
-        max-width: 90%;
-    }
-    .element-title {
-        text-style: bold;
-        color: $text-primary;
-        height: auto;
-    }
-    SidePanel PanelView {
-        height: 1fr;
-        background: $surface;
-    }
-    SidePanel TranscriptBlock {
-        margin: 0 0 1 0;
-        padding: 0;
-        border: none;
-    }
+    SidePanel { width: 40; height: 1fr; background: $surface; padding: 0 1; }
+    SidePanel.-overlay { layer: overlay; dock: right; max-width: 90%; }
+    SidePanel .element-title { text-style: bold; color: $text-primary; height: auto; }
+    SidePanel PanelView { height: 1fr; background: $surface; }
+    SidePanel TranscriptBlock { margin: 0 0 1 0; padding: 0; border: none; }
     """
 
     def __init__(self, panels: Sequence[PanelOffer], *, id: str | None = None) -> None:
