@@ -96,7 +96,10 @@ class FakeBackend:
         async for event in self._answer(user):
             yield event
 
-    async def regenerate(self, chat_id: str, answer_id: str) -> AsyncIterator[Event]:
+    async def regenerate(
+        self, chat_id: str, answer_id: str, options: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Event]:
+        self.sent.append(("", options))
         old = self.store.message(answer_id)
         assert old is not None and old.parent_id is not None
         user = self.store.message(old.parent_id)

@@ -63,7 +63,7 @@ async def test_f4_shows_the_odds_and_a_branch_starts_from_a_word(kernel: KernelC
 
 
 async def test_without_an_answer_or_a_model_f4_says_so(kernel: KernelClient) -> None:
-    async with face(FakeBackend(), size=LARGE) as (pilot, screen):
+    async with face(FakeBackend(), size=LARGE) as (pilot, _):
         await pilot.press("f4")
         await wait_until(pilot, lambda: "none is loaded" in screen_text(pilot))
 
