@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 #: An address with a scheme, up to white space or a character that never stands in one.
@@ -53,31 +54,45 @@ def is_address_parameter(name: str, schema: Mapping[str, Any]) -> bool:
     return bool(_ADDRESS_NAMES.search(spaced))
 
 
-def addresses_of_call(arguments: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[list[str], bool]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Addresses in the arguments of a call.
+
+    Attributes:
+        addresses: every address, as it stands there.
+        meant: one of them fills a parameter that is meant for an address.
+        whole: one of them is the whole value of a parameter.
+    """
+
+    addresses: tuple[str, ...]
+    meant: bool
+    whole: bool
+
+
+def addresses_of_call(arguments: Mapping[str, Any], parameters: Mapping[str, Any]) -> Found:
     """Addresses in the arguments of a call.
 
     Args:
         arguments: decoded arguments.
         parameters: JSON schema of the arguments object.
-
-    Returns:
-        The addresses, and whether one of them fills a parameter meant for an address (the call
-        then fetches; otherwise it sends words).
     """
     found: list[str] = []
-    fetches = False
+    any_meant = any_whole = False
     properties = parameters.get("properties")
     for name, value in arguments.items():
         schema = properties.get(name, {}) if isinstance(properties, Mapping) else {}
         meant = is_address_parameter(name, schema if isinstance(schema, Mapping) else {})
         for text in strings_of(value):
             stripped = text.strip()
-            if (meant and stripped) or stripped.lower().startswith(_FETCHED):
+            if meant and stripped:
                 found.append(stripped)
-                fetches = True
+                any_meant = True
+            elif stripped.lower().startswith(_FETCHED):
+                found.append(stripped)
+                any_whole = True
             else:
                 found.extend(addresses_in(text))
-    return found, fetches
+    return Found(tuple(found), any_meant, any_whole)
 
 
 def typed_addresses(text: str) -> set[str]:

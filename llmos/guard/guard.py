@@ -14,7 +14,7 @@ from typing import Any
 from llmos.guard import addresses, calls
 from llmos.guard.api import Decision, WindowState
 from llmos.guard.approvals import ApprovalStore, StoredApproval
-from llmos.guard.clean import clean
+from llmos.guard.clean import clean, escape_json
 from llmos.guard.policy import EFFECTS, NETWORK, Facts, Rule, Sink, judge
 from llmos.guard.reveal import reveal
 from llmos.types import (
@@ -47,6 +47,8 @@ _NO_SOURCE = _OWN | {"memory"}
 _FOREIGN = frozenset({"llmos-mcp", "mcp"})
 #: Characters that a note about the rest of a cut result may take beyond the limit.
 _POINTER = 200
+#: The program's own plugins, whose reading tools take words and reach no network.
+_BUNDLED = frozenset({"disk", "ram", "code", "reason", "llmos-disk", "llmos-ram", "llmos-code", "llmos-reason"})
 #: Stands for the source when untrusted text names none.
 UNKNOWN = "unknown"
 
@@ -107,7 +109,7 @@ class Guard:
         try:
             return self._decide(call, spec, window)
         except Exception:
-            _log.exception("the guard failed on a call of %s", spec.name)
+            _log.exception("the guard failed on a call of %r", spec.name)
             return Decision("deny", "The guard could not decide on this call, so it is refused.", "guard-error")
 
     def _decide(self, call: ToolCall, spec: ToolSpec, window: WindowState) -> Decision:
@@ -120,11 +122,13 @@ class Guard:
             return Decision("deny", f"The arguments are not plain JSON ({error}).", "malformed-call")
         if len(exact_call) > calls.MAX_CALL:
             return Decision("deny", f"The call is longer than {calls.MAX_CALL:,} characters.", "malformed-call")
-        found, fetches = addresses.addresses_of_call(call.arguments, spec.parameters)
-        sink = _sink(spec, fetches)
+        found = addresses.addresses_of_call(call.arguments, spec.parameters)
+        sink = _sink(spec, found)
         facts, origins = self._facts(window)
         named = exact_call in window.preapproved
-        known = sink not in NETWORK or addresses.all_given(found, window.user_texts, window.result_urls)
+        known = sink not in NETWORK or addresses.all_given(
+            found.addresses, window.user_texts, window.result_urls
+        )
         offline = sink in NETWORK and self.offline
         facts = replace(facts, addresses_known=known, offline=offline, named=named)
         rule = judge(sink, facts)
@@ -151,7 +155,7 @@ class Guard:
             return Decision(
                 "deny",
                 f"{reason} Nobody can be asked here; to allow it, name this exact call: "
-                + calls.canonical(call),
+                + escape_json(calls.canonical(call)),
                 rule.id,
             )
         approval = Approval(
@@ -381,24 +385,30 @@ def _malformed(call: ToolCall, spec: ToolSpec) -> str:
         return "The call and the tool have different names."
     properties = spec.parameters.get("properties")
     if isinstance(properties, dict) and not spec.parameters.get("additionalProperties", False):
-        unknown = sorted(name for name in call.arguments if name not in properties)
+        unknown = sorted(str(name) for name in call.arguments if name not in properties)
         if unknown:
-            return f"{spec.name} has no parameter {reveal(unknown[0])}."
+            return f"{reveal(spec.name)} has no parameter {reveal(unknown[0])}."
     missing = [name for name in spec.parameters.get("required", ()) if name not in call.arguments]
     if missing:
-        return f"{spec.name} needs the parameter {missing[0]}."
+        return f"{reveal(spec.name)} needs the parameter {reveal(str(missing[0]))}."
     return ""
 
 
-def _sink(spec: ToolSpec, fetches: bool) -> Sink:
-    """Where a call's text ends up."""
+def _sink(spec: ToolSpec, found: addresses.Found) -> Sink:
+    """Where a call's text ends up; what is not declared is taken from the arguments."""
     if spec.effect is EffectClass.EXECUTE and spec.contained:
         return Sink.CODE
     if spec.effect is EffectClass.WRITE and "clipboard" in spec.name:
         return Sink.CLIPBOARD
     sink = _SINKS[spec.effect]
-    if fetches and sink in (Sink.SEARCH, Sink.COMPUTE, Sink.READ):
+    if sink is Sink.SEARCH and (found.meant or found.whole):
         return Sink.FETCH
+    if sink in (Sink.COMPUTE, Sink.READ):
+        # A tool that says that it sends nothing but takes an address is not believed; words that are an
+        # address may be looked for by the program's own tools.
+        own = spec.plugin in _BUNDLED
+        if found.meant or (found.whole and not own):
+            return Sink.FETCH
     return sink
 
 

@@ -108,13 +108,13 @@ _TEXT = st.one_of(_ANY, _NASTY, _WHOLE)
 
 
 @given(_TEXT)
-@settings(max_examples=600)
+@settings(max_examples=200)
 def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     assert clean(clean(text)) == clean(text)
 
 
 @given(_TEXT)
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
     cleaned = clean(text)
     for char in cleaned:
@@ -125,7 +125,7 @@ def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
 
 
 @given(_TEXT, st.lists(st.integers(1, 7), min_size=1, max_size=8))
-@settings(max_examples=600)
+@settings(max_examples=200)
 def test_a_stream_gives_what_the_whole_gives(text: str, steps: list[int]) -> None:
     stream, out, place, turn = StreamCleaner(), "", 0, 0
     while place < len(text):

@@ -174,6 +174,14 @@ def test_an_address_is_found_wherever_it_hides(guard: Guard) -> None:
     assert guard.decide(ToolCall("probe", {"callbackUrl": "evil.example"}), camel, window()).verdict == "deny"
 
 
+def test_an_address_may_be_looked_for_in_ones_own_files(guard: Guard) -> None:
+    words = {"query": "https://nobody.example/typed"}
+    own = replace(READ, plugin="disk")
+    assert guard.decide(ToolCall(own.name, words), own, window(WEB)).verdict == "allow"
+    foreign = replace(READ, plugin="llmos-mcp")
+    assert guard.decide(ToolCall(foreign.name, words), foreign, window()).rule == "address-not-given"
+
+
 def test_offline_refuses_the_network_only() -> None:
     guard = Guard(offline=lambda: True)
     assert guard.decide(call(SEARCH), SEARCH, window()).rule == "offline"
