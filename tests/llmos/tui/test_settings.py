@@ -10,7 +10,7 @@ from llmos.tui.options import read_options
 from llmos.tui.settings_file import write_setting
 from llmos.tui.settings_rows import checked, matching, parsed, setting_rows, shown
 from llmos.types import UserError
-from tests.helpers.face import face, screen_text, wait_until
+from tests.helpers.face import face, screen_text, talk, wait_until
 
 OWN = """# my settings
 [chat]
@@ -90,9 +90,10 @@ async def test_the_screen_searches_changes_and_writes(tmp_path: Path, monkeypatc
         await wait_until(pilot, lambda: load_settings().keys.get("chat.new") == "f12")
         screen.face.open_tab("chat")
         await wait_until(pilot, lambda: pilot.app.screen is screen)
-        screen.prompt.set_text("draft")
+        await talk(pilot, screen, "hello")
+        assert screen.chat_id
         await pilot.press("f12")
-        await wait_until(pilot, lambda: screen.prompt.text == "")
+        await wait_until(pilot, lambda: screen.chat_id == "")
 
 
 async def test_a_theme_is_previewed_kept_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
