@@ -209,6 +209,80 @@ def write_random_lora(
     return path
 
 
+def write_random_bert(path: Path, *, width: int = 64, layers: int = 2, seed: int = 0) -> Path:
+    """Write an encoder with random weights and word pieces: what embedding models look like.
+
+    Args:
+        path: file to write.
+        width: of the vectors; heads have 32.
+        layers: number of layers.
+        seed: of the weights.
+
+    Returns:
+        The path.
+    """
+    import numpy as np
+    from gguf import GGUFWriter, PoolingType
+
+    random = np.random.default_rng(seed)
+    letters = [chr(one) for one in range(97, 123)] + list("0123456789.,!?")
+    # A word begins with the mark; its further pieces have none (llama.cpp's form of "##").
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *("\u2581" + one for one in letters), *letters]
+    feed = 2 * width
+    writer = GGUFWriter(str(path), "bert")
+    writer.add_name("random-bert")
+    writer.add_context_length(512)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(feed)
+    writer.add_block_count(layers)
+    writer.add_head_count(width // 32)
+    writer.add_layer_norm_eps(1e-12)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(PoolingType.MEAN)
+    writer.add_tokenizer_model("bert")
+    writer.add_tokenizer_pre("jina-v2-en")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3, 2, 3, 3] + [1] * (len(tokens) - 4))
+    writer.add_token_type_count(2)
+    writer.add_pad_token_id(0)
+    writer.add_unk_token_id(1)
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(3)
+    writer.add_sep_token_id(3)
+
+    def weight(name: str, *shape: int) -> None:
+        data = random.standard_normal(shape, np.float32) / np.float32(shape[-1] ** 0.5)
+        writer.add_tensor(name, data)
+
+    def norm(name: str) -> None:
+        writer.add_tensor(f"{name}.weight", np.ones(width, np.float32))
+        writer.add_tensor(f"{name}.bias", np.zeros(width, np.float32))
+
+    weight("token_embd.weight", len(tokens), width)
+    weight("token_types.weight", 2, width)
+    weight("position_embd.weight", 512, width)
+    norm("token_embd_norm")
+    for layer in range(layers):
+        start = f"blk.{layer}"
+        for name, rows, columns in (
+            ("attn_q", width, width),
+            ("attn_k", width, width),
+            ("attn_v", width, width),
+            ("attn_output", width, width),
+            ("ffn_up", feed, width),
+            ("ffn_down", width, feed),
+        ):
+            weight(f"{start}.{name}.weight", rows, columns)
+            weight(f"{start}.{name}.bias", rows)
+        norm(f"{start}.attn_output_norm")
+        norm(f"{start}.layer_output_norm")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def _random_blocks(random: Any, count: int, deviation: float, quantisation: Quantisation) -> Any:
     """Blocks of 32 weights in llama.cpp's layout: a float16 scale, then the numbers."""
     import numpy as np

@@ -46,12 +46,15 @@ class Embedder:
     def vector(self, text: str, *, hidden: bool = False) -> Floats:
         """[width] float32: pooled and of length 1, or the raw last hidden state of the last token.
 
+        A text that is too long is cut at its end; with ``hidden``, where the end counts, at its beginning.
+
         Raises:
             KernelError: the model gives no finite vector.
         """
         engine = self._engine
         # Hidden states are asked of rendered chats: there special tokens are read as such.
-        tokens = engine.tokenize(text, special=True)[-self._limit :] if hidden else self.tokens(text)
+        rendered = engine.tokenize(text, special=True)[-self._limit :] if hidden else []
+        tokens = rendered or self.tokens(text)
         engine.clear()
         if engine.decode([(token, at, 0, True) for at, token in enumerate(tokens)]):
             raise KernelError("The embedding window is full.")

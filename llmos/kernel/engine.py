@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 
 class Engine:
-    """Owns the native model and context; not thread-safe, used by the worker's main thread.
+    """Owns the native model and context; for one thread only.
 
     Args:
         path: GGUF file, already checked by ``memory``.
@@ -45,6 +45,7 @@ class Engine:
         batch: most tokens of one decode.
         embedding: make an embedding context (vectors instead of logits).
         pooling: ``LLAMA_POOLING_TYPE_*``, -1 takes the model's own.
+        repack: let llama.cpp keep a second copy of the weights in a faster order.
 
     Raises:
         KernelError: llama.cpp cannot load the file or make the context.
@@ -63,6 +64,7 @@ class Engine:
         batch: int = BATCH,
         embedding: bool = False,
         pooling: int = -1,
+        repack: bool = True,
     ) -> None:
         self._c = native()
         self.path = path
@@ -73,6 +75,7 @@ class Engine:
         self._ctx: Any = None
         params = self._c.llama_model_default_params()
         params.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 999
+        params.use_extra_bufts = repack
         self._model = self._c.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise KernelError(
@@ -106,6 +109,8 @@ class Engine:
         self.context = int(self._c.llama_n_ctx(self._ctx))
         self.max_sequences = max_sequences
         self._memory = self._c.llama_get_memory(self._ctx)
+        if not embedding:
+            self._check_can_chat()
         self._set_up_batch(batch)
 
     # -- set-up and end ---------------------------------------------------------------------
@@ -125,6 +130,16 @@ class Engine:
                 "choose a smaller context or f16 for the KV cache."
             )
         return made
+
+    def _check_can_chat(self) -> None:
+        """Refuse what llama_decode would abort on or answer nonsense with."""
+        c, model = self._c, self._model
+        if c.llama_model_has_encoder(model) or c.llama_model_is_diffusion(model) or not self._memory:
+            self.close()
+            raise KernelError(
+                f"{self.path.name} is no model to chat with: it embeds, translates or denoises text; "
+                "choose a text-generation model."
+            )
 
     def _set_up_batch(self, size: int) -> None:
         """Arrays that every decode reuses; ``llama_batch_init`` would need freeing and is no faster."""

@@ -61,12 +61,16 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A file that was checked, and the memory that it will take."""
+    """A file that was checked, and the memory that it will take.
+
+    ``repack`` says whether there is room for llama.cpp's second, faster copy of the weights.
+    """
 
     header: gguf_header.Header
     context: int
     batch: int
     takes: memory.Need
+    repack: bool
 
 
 def plan(request: LoadRequest, freed: int = 0) -> Plan:
@@ -82,15 +86,17 @@ def plan(request: LoadRequest, freed: int = 0) -> Plan:
     header = gguf_header.read_header(request.path.expanduser())
     gguf_header.check_complete(header)
     batch = EMBEDDING_CONTEXT if request.embedding else BATCH
+    at_hand = memory.available() + freed
     context, takes = memory.choose_context(
         header,
         EMBEDDING_CONTEXT if request.embedding else request.context,
         kv_type=request.kv_type,
         flash_attention=request.flash_attention,
-        memory=memory.available() + freed,
+        memory=at_hand,
         batch=batch,
     )
-    return Plan(header, context, batch, takes)
+    repack = takes.total + takes.weights + memory.RESERVE <= at_hand
+    return Plan(header, context, batch, takes, repack)
 
 
 def load(request: LoadRequest, planned: Plan) -> Loaded:
@@ -115,6 +121,7 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
         batch=planned.batch,
         embedding=request.embedding,
         pooling=0 if request.embedding else -1,
+        repack=planned.repack,
     )
     try:
         return _finish(request, path, header, engine, planned.takes)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from gguf import GGUFWriter
 
-from llmos.bench.random_gguf import TINY, Shape, vocabulary, write_random_gguf
+from llmos.bench.random_gguf import TINY, Shape, vocabulary, write_random_bert, write_random_gguf
 from llmos.kernel.client import KernelClient
 from llmos.kernel.protocol import GenerateRequest, KernelError, LoadRequest
 from tests.llmos.kernel.helpers import GREEDY, answer
@@ -95,6 +95,11 @@ async def test_an_unknown_architecture(tiny: Path, tmp_path: Path, client: Kerne
     file = tmp_path / "odd.gguf"
     file.write_bytes(tiny.read_bytes().replace(b"llama", b"lxama"))
     assert "not supported" in await refusal(client, LoadRequest(file))
+
+
+async def test_a_model_that_cannot_chat(client: KernelClient, tmp_path: Path) -> None:
+    encoder = write_random_bert(tmp_path / "encoder.gguf")
+    assert "no model to chat with" in await refusal(client, LoadRequest(encoder))
 
 
 async def test_a_context_larger_than_memory(client: KernelClient, tmp_path: Path) -> None:
