@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -54,13 +54,14 @@ class Found:
         return self.source == "package" and self.distribution in BUNDLED
 
 
-def discover(folders: Folders) -> list[Found]:
+def discover(folders: Folders, sites: Sequence[str] | None = None) -> list[Found]:
     """Every installed plugin, sorted by name; of two with one name the bundled one stays.
 
     Args:
         folders: where the user's single files lie.
+        sites: where packages are looked for; None takes ``sys.path``.
     """
-    every = [*_packages(), *_files(folders.plugins)]
+    every = [*_packages(sites), *_files(folders.plugins)]
     every.sort(key=lambda found: (found.name, not found.bundled, found.distribution, found.module))
     result: list[Found] = []
     for found in every:
@@ -82,10 +83,10 @@ def find(folders: Folders, name: str) -> Found:
     raise UserError(f"There is no plugin {name!r}; `llmos plugins list` shows those that are installed.")
 
 
-def _packages() -> Iterable[Found]:
+def _packages(sites: Sequence[str] | None) -> Iterable[Found]:
     """Plugins from entry points, without importing them."""
     seen: set[str] = set()
-    for distribution in distributions():
+    for distribution in distributions() if sites is None else distributions(path=list(sites)):
         # Reading each file once by hand is several times faster than entry_points(), which parses all.
         text = distribution.read_text("entry_points.txt")
         if not text or f"[{GROUP}]" not in text:

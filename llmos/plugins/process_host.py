@@ -12,12 +12,14 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from llmos.plugins import wire
-from llmos.plugins.contributions import CommandContext, CommandResult, Element, ToolContext
+from llmos.plugins.contributions import CommandContext, CommandResult, Element, ToolContext, Turn
 from llmos.plugins.discovery import Found
 from llmos.plugins.host import Ground, PluginHost
+from llmos.plugins.host_calls import ALLOWED, PRIVATE, call_host
 from llmos.plugins.jobs import RunningJob
 from llmos.plugins.launch import kill_group, launch
 from llmos.plugins.manifest import Manifest
@@ -26,37 +28,8 @@ from llmos.plugins.tools import BadArguments
 from llmos.plugins.workers import Exited, TooSlow, WorkerPool
 from llmos.types import Page, ToolResult, ToolSpec, UserError
 
-#: Methods of the host that a foreign process may call; nothing else of the program is in its reach.
-_ALLOWED = frozenset(
-    {
-        "generate",
-        "fork",
-        "count_tokens",
-        "embed",
-        "embedder_id",
-        "approve",
-        "notify",
-        "tools_changed",
-        "chat_messages",
-        "search_chats",
-        "window_labels",
-        "window_pages",
-        "pin_page",
-        "settings",
-        "offline",
-        "model_name",
-        "context_size",
-        "http.check",
-        "http.request",
-        "store.get",
-        "store.set",
-        "store.delete",
-        "store.keys",
-        "jobs.idle",
-    }
-)
-#: Those that tell of the user's chats; only for plugins that declare to read what is private.
-_PRIVATE = frozenset({"chat_messages", "search_chats", "window_pages"})
+#: Messages of a chat that go over the pipe with a turn.
+_MESSAGES = 20
 
 
 class ProcessDied(Exception):
@@ -107,13 +80,23 @@ class OwnProcess:
 
     async def hook(self, name: str, arguments: Mapping[str, Any], deadline: float) -> Any:
         """Call a hook."""
-        answer = await self._call("hook", name, dict(arguments), deadline=deadline)
+        arguments = {key: self._seen_by_it(value) for key, value in arguments.items()}
+        answer = await self._call("hook", name, arguments, deadline=deadline)
         wanted = _ITEMS.get(name)
         if wanted is None or answer is None:
             return answer
         if not isinstance(answer, list) or not all(isinstance(one, wanted) for one in answer):
             raise WrongType(f"{name} returned something other than {wanted.__name__}s")
         return answer
+
+    def _seen_by_it(self, value: Any) -> Any:
+        """A turn without the chat around it, unless the manifest asks to read; its last messages then."""
+        if not isinstance(value, Turn):
+            return value
+        needs = self._manifest.needs
+        if needs.files == "none" and not needs.memory:
+            return replace(value, messages=(), window=())
+        return replace(value, messages=list(value.messages[-_MESSAGES:]))
 
     async def specs(self, deadline: float) -> list[ToolSpec]:
         """Its tools."""
@@ -289,13 +272,13 @@ class OwnProcess:
                 self._jobs[job.id] = job
                 self._ground.jobs.adopt(job)
                 answer["value"] = job.id
-            elif method not in _ALLOWED:
+            elif method not in ALLOWED:
                 answer["error"] = f"host.{method} is not open to a plugin in its own process."
-            elif method in _PRIVATE and self._manifest.needs.files == "none":
+            elif method in PRIVATE and self._manifest.needs.files == "none":
                 answer["error"] = f'host.{method} needs `files = "read"` in the manifest: chats are private.'
             else:
                 answer["value"] = await self._pool.call(
-                    _call_host, self._host, method, list(message["args"]), dict(message["named"])
+                    call_host, self._host, method, list(message["args"]), dict(message["named"])
                 )
             data = wire.pack(answer)
         except Exception as error:
@@ -393,11 +376,3 @@ def _raised(kind: str, text: str) -> Exception:
         "import": ImportFailed,
     }
     return kinds.get(kind, PluginError)(text)
-
-
-def _call_host(host: PluginHost, method: str, arguments: list[Any], named: dict[str, Any]) -> Any:
-    """On a worker thread: a method or property of the host by its dotted name."""
-    target: Any = host
-    for part in method.split("."):
-        target = getattr(target, part)
-    return target(*arguments, **named) if callable(target) else target

@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -69,6 +69,8 @@ def _encode(value: Any) -> Any:
     if kind is not None and isinstance(value, kind):
         fields = {one.name: _encode(getattr(value, one.name)) for one in dataclasses.fields(kind)}
         return {"$d": kind.__name__, "v": fields}
+    if isinstance(value, Sequence):  # one that fetches its items when they are asked for
+        return [_encode(one) for one in value]
     if isinstance(value, Mapping):
         return {"$m": {str(key): _encode(one) for key, one in value.items()}}
     raise WireError(f"a {type(value).__name__} cannot cross to another process")
