@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import queue
 import random
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmos.foundry.render import Renderer, conversation_pieces
 from llmos.foundry.tasks.mix import conversation
@@ -32,6 +34,8 @@ from llmos.foundry.trainer import (
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,19 @@ def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple
         pool += 1
 
 
+def ahead(stream: Iterator[T], depth: int = 8) -> Iterator[T]:
+    """The same items, made by a thread while the caller is busy with the ones before."""
+    ready: queue.Queue[T] = queue.Queue(depth)
+
+    def fill() -> None:
+        for item in stream:
+            ready.put(item)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while True:
+        yield ready.get()
+
+
 def loss_of(part: Part, total: int, device: str) -> LossPart:
     """The part's share of the batch's mean loss."""
     ids, targets = part.ids.to(device), part.targets.to(device)
@@ -159,7 +176,7 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
         log.cut_after(step)
         report(f"going on at step {step}, {done} tokens")
         pool += 1
-    stream = parts(renderer, options, pool)
+    stream = ahead(parts(renderer, options, pool))
     schedule, clock, energy = Schedule(warmup=20, decay=0.6), Clock(spent), Energy()
     last, last_done = time.monotonic(), done
     flops = 0.0

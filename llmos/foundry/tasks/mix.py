@@ -8,42 +8,64 @@ from llmos.formats import DEFAULT_SYSTEM_PROMPT
 from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Generator, Split, offered
 
+
+def repeated(make: Generator) -> Generator:
+    """The same task two to four times in one conversation: the system turn is read only once."""
+
+    def several(rng: random.Random, split: Split) -> Conversation:
+        first = make(rng, split)
+        turns = list(first.turns)
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            turns += make(rng, split).turns
+        return Conversation(turns, list(ALL_TOOLS) if first.tools else [], first.system, f"{first.kind}_several")
+
+    return several
+
+
 #: Tasks when no tool is on offer, with their weights.
 PLAIN: tuple[tuple[Generator, float], ...] = (
-    (help.ask_help, 26),
+    (help.ask_help, 16),
+    (repeated(help.ask_help), 14),
     (smalltalk.small_talk, 5),
-    (pages.answer_from_pages, 26),
-    (pages.absent_from_pages, 7),
-    (prose.answer_from_prose, 12),
-    (prose.absent_from_prose, 3),
+    (pages.answer_from_pages, 11),
+    (pages.absent_from_pages, 4),
+    (pages.several_questions, 13),
+    (prose.answer_from_prose, 5),
+    (prose.absent_from_prose, 2),
+    (prose.several_prose_questions, 8),
     (refuse.not_known, 4),
     (refuse.refuse_harm, 2),
-    (arithmetic.sum_by_steps, 15),
+    (arithmetic.sum_by_steps, 8),
+    (repeated(arithmetic.sum_by_steps), 6),
     (arithmetic.small_sum, 3),
-    (arithmetic.drill, 2),
+    (arithmetic.drill, 3),
     (arithmetic.word_problem, 5),
     (arithmetic.direct, 2),
-    (memory.told_and_asked, 5),
+    (memory.told_and_asked, 4),
     (tools.without_tool, 2),
 )
 #: Tasks when tools are on offer.
 WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
-    (tools.use_tool, 60),
-    (help.ask_help, 12),
+    (tools.use_tool, 40),
+    (repeated(tools.use_tool), 18),
+    (help.ask_help, 9),
+    (repeated(help.ask_help), 5),
     (smalltalk.small_talk, 4),
-    (pages.answer_from_pages, 7),
+    (pages.answer_from_pages, 4),
     (pages.absent_from_pages, 2),
-    (prose.answer_from_prose, 4),
+    (pages.several_questions, 3),
+    (prose.answer_from_prose, 2),
     (prose.absent_from_prose, 1),
+    (prose.several_prose_questions, 2),
     (refuse.not_known, 4),
     (refuse.refuse_harm, 2),
     (arithmetic.small_sum, 2),
     (arithmetic.word_problem, 2),
-    (memory.told_and_asked, 4),
+    (memory.told_and_asked, 3),
 )
 #: Share of conversations with tools on offer, and share that joins several tasks.
 TOOL_SHARE = 0.42
-JOINED_SHARE = 0.25
+JOINED_SHARE = 0.15
 _SYSTEMS = (
     "You are a helpful assistant.",
     "You are LLMOS.",
@@ -62,7 +84,7 @@ def conversation(rng: random.Random, split: Split = Split.TRAIN) -> Conversation
     with_tools = rng.random() < TOOL_SHARE
     tasks = WITH_TOOLS if with_tools else PLAIN
     made = _draw(rng, tasks)(rng, split)
-    if with_tools and (not made.tools or made.kind != "tool"):
+    if with_tools and not made.tools:
         made.tools = offered(rng)
     if rng.random() < JOINED_SHARE:
         made = _joined(rng, made, tasks, split)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from llmos.formats import NOT_IN_PAGES, format_page, format_user_turn
-from llmos.foundry.tasks.base import Conversation, Split, assistant, made_up, phrases, pick, user
+from llmos.foundry.tasks.base import Conversation, Split, Turn, assistant, made_up, phrases, pick, user
 from llmos.foundry.tasks.relations import Relation, improvised, relations, value
 
 _FOLDERS = ("notes", "docs", "travel", "work", "archive", "wiki", "home", "projects", "library", "reports")
@@ -167,3 +167,22 @@ def absent_from_pages(rng: random.Random, split: Split) -> Conversation:
         answer=NOT_IN_PAGES,
         options={"reply": NOT_IN_PAGES, "pages": book.pages, "question": asked},
     )
+
+
+def several_questions(rng: random.Random, split: Split) -> Conversation:
+    """Pages once, then two to five questions about them, a fifth of them without an answer there.
+
+    Reading pages costs most of the tokens, so more is learned from each when more is asked.
+    """
+    book = Notebook(rng, split, rng.choice((2, 2, 3, 3, 4)), rng.choice((2, 3, 4)))
+    stated = {(r.name, s) for r, s, _, _ in book.facts}
+    turns: list[Turn] = []
+    for relation, subject, what, number in pick(rng, book.facts, rng.choice((2, 3, 3, 4, 5))):
+        reply = f"{canonical(relation, subject, what)} [{number}]"
+        if rng.random() < 0.2:
+            other, name = rng.choice(book.known), rng.choice([s for _, s, _, _ in book.facts])
+            if (other.name, name) not in stated:
+                relation, subject, reply = other, name, NOT_IN_PAGES
+        asked = question(rng, relation, subject, split)
+        turns += [user(asked if turns else format_user_turn(asked, book.pages)), assistant(reply)]
+    return Conversation(turns, kind="pages_several")

@@ -6,12 +6,32 @@ import random
 from dataclasses import dataclass
 
 from llmos.formats import NOT_IN_PAGES, format_page, format_user_turn
-from llmos.foundry.tasks.base import Conversation, Split, assistant, held_out, made_up, phrases, user
+from llmos.foundry.tasks.base import Conversation, Split, Turn, assistant, held_out, made_up, phrases, pick, user
 from llmos.foundry.tasks.pages import heading, origin
 from llmos.foundry.tasks.relations import value
 from llmos.foundry.tasks.topics import NOUNS, VERBS
 
-_QUALITIES = "old new small big red blue green white black wooden heavy broken second last spare wet quiet long round".split()
+_QUALITIES = [
+    "old",
+    "new",
+    "small",
+    "big",
+    "red",
+    "blue",
+    "green",
+    "white",
+    "black",
+    "wooden",
+    "heavy",
+    "broken",
+    "second",
+    "last",
+    "spare",
+    "wet",
+    "quiet",
+    "long",
+    "round",
+]
 _WHERE = (
     "in the kitchen", "behind the house", "in the garden", "near the station", "at the harbour", "in the cellar", "by the river",
     "on the roof", "under the bridge", "in the library", "next to the church", "at the market", "in the office", "on the table",
@@ -193,3 +213,21 @@ def absent_from_prose(rng: random.Random, split: Split) -> Conversation:
         answer=NOT_IN_PAGES,
         options={"reply": NOT_IN_PAGES, "pages": book.pages, "question": asked},
     )
+
+
+def several_prose_questions(rng: random.Random, split: Split) -> Conversation:
+    """Pages once, then some questions about them, a fifth of them without an answer there."""
+    book = ProsePages(rng, split)
+    while len(book.facts) < 2:
+        book = ProsePages(rng, split)
+    known = {q for f, _ in book.facts for q in f.questions}
+    turns: list[Turn] = []
+    for found, number in pick(rng, book.facts, rng.choice((2, 3, 4, 5))):
+        wanted, reply = found, f"{found.sentence} [{number}]"
+        if rng.random() < 0.2:
+            other = fact(rng, split)
+            if not known & set(other.questions):
+                wanted, reply = other, NOT_IN_PAGES
+        asked = rng.choice(phrases(_ASK, split)).replace("{q}", rng.choice(wanted.questions))
+        turns += [user(asked if turns else format_user_turn(asked, book.pages)), assistant(reply)]
+    return Conversation(turns, kind="pages_several")

@@ -11,16 +11,70 @@ NOUNS = ["meeting", "invoice", "recipe", "garden", "budget", "contract", "holida
 #: Regular verbs: base form and past.
 VERBS = [
     tuple(pair.split("/"))
-    for pair in (
-        "plant/planted repair/repaired paint/painted open/opened close/closed clean/cleaned visit/visited check/checked "
-        "finish/finished start/started order/ordered deliver/delivered collect/collected count/counted cover/covered "
-        "decorate/decorated design/designed discover/discovered explain/explained fill/filled fix/fixed guard/guarded "
-        "inspect/inspected install/installed invent/invented kick/kicked launch/launched lift/lifted load/loaded lock/locked "
-        "measure/measured mend/mended move/moved name/named own/owned pack/packed park/parked plan/planned polish/polished "
-        "prepare/prepared print/printed protect/protected publish/published record/recorded remove/removed rent/rented "
-        "replace/replaced rescue/rescued restore/restored return/returned sign/signed store/stored study/studied test/tested "
-        "train/trained translate/translated use/used wash/washed watch/watched water/watered welcome/welcomed cook/cooked"
-    ).split()
+    for pair in [
+        "plant/planted",
+        "repair/repaired",
+        "paint/painted",
+        "open/opened",
+        "close/closed",
+        "clean/cleaned",
+        "visit/visited",
+        "check/checked",
+        "finish/finished",
+        "start/started",
+        "order/ordered",
+        "deliver/delivered",
+        "collect/collected",
+        "count/counted",
+        "cover/covered",
+        "decorate/decorated",
+        "design/designed",
+        "discover/discovered",
+        "explain/explained",
+        "fill/filled",
+        "fix/fixed",
+        "guard/guarded",
+        "inspect/inspected",
+        "install/installed",
+        "invent/invented",
+        "kick/kicked",
+        "launch/launched",
+        "lift/lifted",
+        "load/loaded",
+        "lock/locked",
+        "measure/measured",
+        "mend/mended",
+        "move/moved",
+        "name/named",
+        "own/owned",
+        "pack/packed",
+        "park/parked",
+        "plan/planned",
+        "polish/polished",
+        "prepare/prepared",
+        "print/printed",
+        "protect/protected",
+        "publish/published",
+        "record/recorded",
+        "remove/removed",
+        "rent/rented",
+        "replace/replaced",
+        "rescue/rescued",
+        "restore/restored",
+        "return/returned",
+        "sign/signed",
+        "store/stored",
+        "study/studied",
+        "test/tested",
+        "train/trained",
+        "translate/translated",
+        "use/used",
+        "wash/washed",
+        "watch/watched",
+        "water/watered",
+        "welcome/welcomed",
+        "cook/cooked",
+    ]
 ]
 _ADJECTIVES = [
     "new",
