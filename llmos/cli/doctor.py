@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -282,11 +283,21 @@ def _embedder(report: Report) -> dict[str, Any]:
 
 
 def _sandbox(report: Report) -> dict[str, Any]:
-    """Tools of the system that the code plugin can hold code in."""
-    bubblewrap = shutil.which("bwrap")
-    if sys.platform == "linux" and bubblewrap is None:
-        report.hints.append("bubblewrap is not installed; Python code runs in a weaker sandbox, or not at all.")
-    return {"bubblewrap": bubblewrap or ""}
+    """What the code plugin can hold code in on this machine: every sandbox is tried for real."""
+    from llmos.settings import load_settings
+
+    if importlib.util.find_spec("llmos_code") is None:
+        return {"used": "", "reason": "the code plugin is not installed"}
+    plugin: Any = importlib.import_module("llmos_code.tiers")
+    wanted = str(load_settings().plugins.options.get("code", {}).get("tier", "auto"))
+    tiers = plugin.Tiers(wanted)
+    found = {one.tier.name: one.problem or "holds" for one in tiers.all()}
+    used = next((name for name, said in found.items() if said == "holds" and wanted in ("auto", name)), "")
+    if not used:
+        report.hints.append("No sandbox holds here, so no code is run; `llmos code doctor` says why.")
+    elif found.get("bubblewrap", "holds").startswith("the program bwrap is not installed"):
+        report.hints.append(f"bubblewrap is not installed; Python code runs in a weaker sandbox ({used}).")
+    return {"used": used, **found}
 
 
 def _plugins(report: Report) -> list[dict[str, Any]]:

@@ -31,6 +31,9 @@ _input_fd = 0
 _output_fd = 1
 _write_lock = _thread.allocate_lock()
 _running = False
+_main_thread = _thread.get_ident()
+_sending = False  # of the main thread, where interrupts arrive
+_interrupted = False
 _sources: dict[str, list[str]] = {}
 
 
@@ -50,10 +53,22 @@ def _receive() -> tuple[bytes, Any]:
 
 
 def _send(kind: bytes, payload: bytes = b"") -> None:
+    global _sending, _interrupted
     frame = kind + len(payload).to_bytes(4, "big") + payload
-    with _write_lock:
-        while frame:
-            frame = frame[os.write(_output_fd, frame) :]
+    main = _thread.get_ident() == _main_thread
+    if main:
+        _sending = True  # an interrupt must not tear a frame in two
+    try:
+        with _write_lock:
+            while frame:
+                frame = frame[os.write(_output_fd, frame) :]
+    finally:
+        if main:
+            _sending = False
+    if main and _interrupted:
+        _interrupted = False
+        if _running:
+            raise KeyboardInterrupt
 
 
 def _encode(text: str) -> bytes:
@@ -199,12 +214,16 @@ def _execute(source: str, name: str, scope: dict[str, Any]) -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    if _running:
+    global _interrupted
+    if _sending:
+        _interrupted = True
+    elif _running:
         raise KeyboardInterrupt
 
 
 def _run(source: str, name: str, scope: dict[str, Any]) -> None:
-    global _running
+    global _running, _interrupted
+    _interrupted = False
     out, err = _Stream(b"o"), _Stream(b"e")
     sys.stdout, sys.stderr = out, err
     try:

@@ -7,14 +7,13 @@ signal. What Landlock cannot hide: whether a path exists, and a file's size and 
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from llmos_code import seccomp
+from llmos_code.folders import remove
 from llmos_code.interpreter import environment, interpreter
 from llmos_code.limits import Limits, Tier
 from llmos_code.process import Launch, ProcessSession, guest_file
@@ -71,23 +70,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
         bpf=lambda pid: seccomp.program(platform.machine(), "shared", process=pid),
         folder=folder,
     )
-    return ProcessSession("landlock", launch, limits, lambda: _remove(folder))
-
-
-def _remove(folder: Path) -> None:
-    """Remove the session's folder, also where the code took its own rights away."""
-
-    def again(function: object, path: str, error: object) -> None:
-        try:
-            os.chmod(path, 0o700)
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                os.unlink(path)
-        except OSError:
-            pass
-
-    shutil.rmtree(folder, onerror=again)
+    return ProcessSession("landlock", launch, limits, lambda: remove(folder))
 
 
 TIER = Tier("landlock", "Landlock + seccomp + limits", missing, open_session)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import Any
 
+from llmos_code.folders import remove
 from llmos_code.limits import Cancelled, Limits, Progress, RunResult, SandboxError, Tier
 
 
@@ -163,9 +163,12 @@ class MontySession:
             if isinstance(value, bytes) and value.startswith(b"\x89PNG\r\n\x1a\n"):
                 result.images.append(value)
             elif value is not None:
-                result.value = repr(value)[: self._limits.output_chars]
-                if (table := table_of(value)) is not None:
-                    result.tables.append(table)
+                try:
+                    result.value = repr(value)[: self._limits.output_chars]
+                    if (table := table_of(value)) is not None:
+                        result.tables.append(table)
+                except (ValueError, RecursionError) as error:  # a number too long, a list too deep
+                    result.error = f"{type(error).__name__}: {error}"
 
     def _kill(self) -> None:
         if self._pid is not None:
@@ -184,7 +187,7 @@ class MontySession:
         for name in ("_session", "_pool"):
             with contextlib.suppress(Exception):
                 getattr(self, name).__exit__(None, None, None)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove(self._folder)
 
 
 def table_of(value: Any) -> dict[str, Any] | None:

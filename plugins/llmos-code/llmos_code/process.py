@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from llmos_code.folders import over_limit
 from llmos_code.limits import Cancelled, Limits, Progress, RunResult, SandboxError
 
 MAX_FRAME = 8 * 1024 * 1024
@@ -145,6 +146,7 @@ class ProcessSession:
             while True:
                 kind, payload = self._frames.get(timeout=max(0.01, deadline - time.monotonic()))
                 if kind == b"k":
+                    self._launch.guest_pid()  # read before any code could write there
                     return
                 if kind == b"":
                     break
@@ -184,7 +186,12 @@ class ProcessSession:
             except (OSError, ValueError):  # the pipe is broken or closed
                 self._end(result, "The session had ended")
             else:
-                self._collect(result, started + seconds, seconds, progress, cancelled)
+                try:
+                    self._collect(result, started + seconds, seconds, progress, cancelled)
+                except BaseException:
+                    # Nobody waits for the run any more: what it still sends must not reach a later one.
+                    self.close()
+                    raise
             result.seconds = time.monotonic() - started
             return result
 
@@ -263,9 +270,9 @@ class ProcessSession:
         """What the kernel does not limit in this tier: the folder's size, on macOS the memory."""
         folder = self._launch.folder
         if folder is not None:
-            size, files = _folder_size(folder)
-            if size > self._limits.disk_mb * 1024 * 1024 or files > 10_000:
-                return f"Stopped: its folder grew over {self._limits.disk_mb} MB or 10000 files."
+            problem = over_limit(folder, self._launch.guest_pid() or self._process.pid, self._limits.disk_mb)
+            if problem:
+                return problem
         if self._launch.watch_memory_mb:
             import psutil
 
@@ -277,6 +284,8 @@ class ProcessSession:
 
     def _interrupt(self) -> None:
         """Ask the code to stop: KeyboardInterrupt, so that the session keeps its variables."""
+        if self._process.poll() is not None:
+            return
         pid = self._launch.guest_pid() or self._process.pid
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGINT)
@@ -387,23 +396,3 @@ def _table(payload: bytes) -> dict[str, Any] | None:
     if not all(isinstance(cell, plain) for row in rows for cell in row):
         return None
     return {"columns": columns, "rows": rows}
-
-
-def _folder_size(folder: Path) -> tuple[int, int]:
-    """Bytes on disk and number of entries; links are not followed."""
-    size = count = 0
-    stack = [str(folder)]
-    while stack:
-        try:
-            with os.scandir(stack.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
-                    else:
-                        size += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:
-            continue
-        if count > 20_000:
-            break
-    return size, count

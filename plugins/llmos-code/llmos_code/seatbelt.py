@@ -7,10 +7,10 @@ that every tier must pass at start decides on the machine itself.
 from __future__ import annotations
 
 import platform
-import shutil
 import tempfile
 from pathlib import Path
 
+from llmos_code.folders import remove
 from llmos_code.interpreter import environment, interpreter
 from llmos_code.limits import Limits, Tier
 from llmos_code.process import Launch, ProcessSession, guest_file
@@ -78,7 +78,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
         folder=folder,
         watch_memory_mb=limits.memory_mb,
     )
-    return ProcessSession("sandbox-exec", launch, limits, lambda: shutil.rmtree(folder, ignore_errors=True))
+    return ProcessSession("sandbox-exec", launch, limits, lambda: remove(folder))
 
 
 TIER = Tier("sandbox-exec", "macOS sandbox-exec + limits", missing, open_session)

@@ -209,3 +209,31 @@ def test_a_session_outlives_the_thread_that_opened_it(real: Tier, tmp_path: Path
         assert found[0].run("2 + 3", seconds=5).value == "5"
     finally:
         found[0].close()
+
+
+def test_values_that_cannot_be_written_are_told(run: Run) -> None:
+    result = run("7 ** 20000")
+    assert "ValueError" in result.error or len(result.value) > 4000
+    nested = run("x = []\nfor _ in range(100000): x = [x]\nx")
+    assert nested.error or "..." in nested.value
+    assert run("1 + 1").value == "2" or nested.lost
+
+
+def test_interrupts_do_not_tear_messages(real: Tier, run: Run) -> None:
+    run("kept = 1")
+    for _ in range(8):
+        result = run("while True: print('x' * 3000)", seconds=0.12)
+        assert "longer than" in result.error and not result.lost, result.error
+    assert run("kept").value == "1"
+
+
+def test_a_run_that_nobody_waits_for_ends_the_session(real: Tier, run: Run, session: Session) -> None:
+    class Abandoned(BaseException):
+        pass
+
+    def progress(text: str) -> None:
+        raise Abandoned
+
+    with pytest.raises(Abandoned):
+        run("print('x', flush=True)\nimport time\ntime.sleep(1)\nprint('late')", progress=progress)
+    assert not session.alive
