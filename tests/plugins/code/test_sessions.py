@@ -215,7 +215,7 @@ def test_values_that_cannot_be_written_are_told(run: Run) -> None:
     result = run("7 ** 20000")
     assert "ValueError" in result.error or len(result.value) > 4000
     nested = run("x = []\nfor _ in range(100000): x = [x]\nx")
-    assert nested.error or "..." in nested.value
+    assert nested.error or nested.value.startswith("[[")
     assert run("1 + 1").value == "2" or nested.lost
 
 
