@@ -31,7 +31,8 @@ def failures(folder: Path) -> list[str]:
 def test_a_new_plugin_passes(tmp_path: Path) -> None:
     report = check_plugin(changed(tmp_path))
     assert report.ok, report.findings
-    assert {one.level for one in report.findings} == {"ok"}
+    # How long the import takes is a matter of the machine.
+    assert {one.level for one in report.findings if one.rule != "import"} == {"ok"}
 
 
 MANIFEST, CODE = "llmos-plugin.toml", "plugin.py"

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import UserList
 
 import pytest
 
 from llmos.plugins.contributions import CommandContext, ToolContext, Turn
 from llmos.plugins.manager import PluginManager
 from llmos.settings import Folders, Settings
-from llmos.types import EffectClass, Labels, Message, ToolCall, ToolResult
+from llmos.types import EffectClass, Labels, Message, Page, ToolCall, ToolResult
 from tests.llmos.plugins.conftest import MakePlugin
 
 MANIFEST = """
@@ -90,7 +91,7 @@ def llmos_tools(host):
 
 @hookimpl
 def llmos_context(host, turn):
-    return [Page("far: " + turn.user.content, tokens=3)]
+    return [Page(f"far: {turn.user.content} {len(turn.messages)} {len(turn.window)}", tokens=3)]
 
 @hookimpl
 def llmos_commands(host):
@@ -125,8 +126,10 @@ async def act(plugins: PluginManager, what: str, **context: object) -> ToolResul
 async def test_everything_works_over_the_pipe(far: PluginManager) -> None:
     slot = far.plugin("far")
     assert slot.isolated and slot.state == "ready"
-    pages = await far.context(Turn("c", Message("user", "hi"), budget=50))
-    assert [page.text for page in pages] == ["far: hi"]
+    earlier = UserList([Message("user", str(number)) for number in range(50)])  # as lazy ones are: no list
+    turn = Turn("c", Message("user", "hi"), budget=50, messages=earlier, window=[Page("w")])
+    pages = await far.context(turn)
+    assert [page.text for page in pages] == ["far: hi 0 0"], "it did not ask to read what is private"
     assert pages[0].labels.tainted and "plugin:far" in pages[0].labels.origins, "its word is not believed"
     pid = await act(far, "pid")
     assert pid.ok and int(pid.text) != os.getpid() and pid.labels.tainted
@@ -203,6 +206,16 @@ async def test_a_stopped_call_returns_at_once(far: PluginManager) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_asks_to_read_sees_the_end_of_the_chat(home: Folders, make_plugin: MakePlugin) -> None:
+    manifest = MANIFEST + '[needs]\nfiles = "read"\n'
+    make_plugin("far", manifest=manifest, code=CODE, distribution="somebody-else")
+    plugins = PluginManager(Settings(), home)
+    earlier = [Message("user", str(number)) for number in range(50)]
+    turn = Turn("c", Message("user", "hi"), budget=50, messages=earlier, window=[Page("w")])
+    assert [page.text for page in await plugins.context(turn)] == ["far: hi 20 1"]
+    await plugins.close()
 
 
 async def test_effects_count_as_the_worst_that_is_declared(home: Folders, make_plugin: MakePlugin) -> None:
