@@ -30,6 +30,7 @@ class Loaded:
         special: special-token names that content must not use as tokens.
         start: text of the start token, for templates.
         end: text of the end token.
+        largest: largest context that memory and training allow.
         pooling: how the model's token vectors become one, see ``Embedder``.
         lora: fingerprint and scale of the adapter, or empty.
     """
@@ -42,6 +43,7 @@ class Loaded:
     start: str
     end: str
     pooling: int = 0
+    largest: int = 0
     seconds_per_token: float = 0.0
     lora: str = ""
     _build: str = field(default="", repr=False)
@@ -71,6 +73,7 @@ class Plan:
     batch: int
     takes: memory.Need
     repack: bool
+    largest: int
 
 
 def plan(request: LoadRequest, freed: int = 0) -> Plan:
@@ -96,7 +99,11 @@ def plan(request: LoadRequest, freed: int = 0) -> Plan:
         batch=batch,
     )
     repack = takes.total + takes.weights + memory.RESERVE <= at_hand
-    return Plan(header, context, batch, takes, repack)
+    largest = memory.largest_context(
+        header, at_hand, kv_type=request.kv_type, flash_attention=request.flash_attention, batch=batch
+    )
+    trained = int(header.of_architecture("context_length", 0)) or largest
+    return Plan(header, context, batch, takes, repack, min(largest, trained))
 
 
 def load(request: LoadRequest, planned: Plan) -> Loaded:
@@ -109,7 +116,7 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
     Raises:
         KernelError: llama.cpp does not take it, or its numbers are no numbers.
     """
-    path, header = request.path.expanduser(), planned.header
+    path = request.path.expanduser()
     engine = Engine(
         path,
         context=planned.context,
@@ -124,15 +131,14 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
         repack=planned.repack,
     )
     try:
-        return _finish(request, path, header, engine, planned.takes)
+        return _finish(request, path, planned, engine)
     except BaseException:
         engine.close()
         raise
 
 
-def _finish(
-    request: LoadRequest, path: Path, header: gguf_header.Header, engine: Engine, takes: memory.Need
-) -> Loaded:
+def _finish(request: LoadRequest, path: Path, planned: Plan, engine: Engine) -> Loaded:
+    header, takes = planned.header, planned.takes
     used, pace = request.threads or threads.cpu_limit(), 0.0
     if not request.embedding:
         health.check_model(engine)
@@ -174,6 +180,7 @@ def _finish(
         special=special_names(control, defined, template),
         start=engine.piece(start).decode("utf-8", "replace") if start >= 0 else "",
         end=engine.piece(end).decode("utf-8", "replace") if end >= 0 else "",
+        largest=planned.largest,
         pooling=int(header.of_architecture("pooling_type", 0)),
         seconds_per_token=pace,
         _build=(c.llama_version() or b"").decode("ascii", "replace"),

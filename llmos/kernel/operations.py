@@ -108,7 +108,7 @@ class Operations:
         loaded = model.load(request, planned)
         self._loaded = loaded
         self._embedder = Embedder(loaded.engine, loaded.pooling) if request.embedding else None
-        self.scheduler = Scheduler(loaded.engine, loaded.table, self._event)
+        self.scheduler = Scheduler(loaded.engine, loaded.table, self._event, loaded.largest)
 
     def after_step(self) -> None:
         """Probe the thread count again when decoding has become much slower than it was."""

@@ -40,10 +40,12 @@ class Scheduler:
         engine: the loaded model.
         table: its KV sequences.
         emit: called with a job's id and an event message.
+        largest: largest context that would fit this machine and model, to offer for long prompts.
     """
 
-    def __init__(self, engine: Engine, table: SequenceTable, emit: Emit) -> None:
+    def __init__(self, engine: Engine, table: SequenceTable, emit: Emit, largest: int = 0) -> None:
         self._engine = engine
+        self._largest = largest
         self._table = table
         self._emit = emit
         self._waiting: deque[Job] = deque()
@@ -67,10 +69,15 @@ class Scheduler:
         if not job.prompt:
             raise KernelError("The prompt is empty.")
         if len(job.prompt) >= context:
+            over = len(job.prompt) - context + 1
+            offer = (
+                f" or load the model with a larger context (up to {self._largest:,} tokens fit here)"
+                if self._largest > context
+                else ""
+            )
             raise KernelError(
                 f"The prompt is {len(job.prompt):,} tokens long but the context window holds {context:,}; "
-                f"shorten it by at least {len(job.prompt) - context + 1:,} tokens or load the model with a "
-                "larger context."
+                f"shorten it by at least {over:,} tokens{offer}."
             )
         if job.samples < 1 or job.samples > self._engine.max_sequences:
             raise KernelError(f"Between 1 and {self._engine.max_sequences} samples can be decoded together.")
