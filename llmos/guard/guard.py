@@ -6,7 +6,7 @@ Whatever goes wrong while deciding, the call is refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,17 @@ from llmos.guard import addresses, calls
 from llmos.guard.api import Decision, WindowState
 from llmos.guard.approvals import ApprovalStore, StoredApproval
 from llmos.guard.clean import clean, escape_json
-from llmos.guard.policy import EFFECTS, NETWORK, Facts, Rule, Sink, judge
+from llmos.guard.labels import (
+    PRIVATE_SOURCE,
+    UNKNOWN,
+    description_labels,
+    is_private_source,
+    joined,
+    kind,
+    origin_shown,
+    untrusted_origins,
+)
+from llmos.guard.policy import NETWORK, Facts, Rule, Sink, judge
 from llmos.guard.reveal import reveal
 from llmos.types import (
     SYSTEM_LABELS,
@@ -34,14 +44,6 @@ from llmos.types import (
 
 _log = logging.getLogger(__name__)
 
-#: Origin of texts that private files, pages or results had a part in: joined labels are private as
-#: soon as the user's own words are among them, so this is kept apart.
-PRIVATE_SOURCE = "private"
-#: Kinds of origin that are the program's and the user's own; ``via:NAME`` is a tool that only
-#: worked on what was there.
-_OWN = frozenset({"user", "system", "model", "via", PRIVATE_SOURCE})
-#: Words and memories of the user may go into a search query in a trusted window without a question.
-_NO_SOURCE = _OWN | {"memory"}
 #: Plugins that hand on what foreign servers say: their results are trusted only where the plugin
 #: says so of a server that the user trusts, descriptions included.
 _FOREIGN = frozenset({"llmos-mcp", "mcp"})
@@ -49,9 +51,6 @@ _FOREIGN = frozenset({"llmos-mcp", "mcp"})
 _POINTER = 200
 #: The program's own plugins, whose reading tools take words and reach no network.
 _BUNDLED = frozenset({"disk", "ram", "code", "reason", "llmos-disk", "llmos-ram", "llmos-code", "llmos-reason"})
-#: Stands for the source when untrusted text names none.
-UNKNOWN = "unknown"
-
 _SINKS: dict[EffectClass, Sink] = {
     EffectClass.PURE: Sink.COMPUTE,
     EffectClass.READ: Sink.READ,
@@ -61,26 +60,6 @@ _SINKS: dict[EffectClass, Sink] = {
     EffectClass.EXECUTE: Sink.EXECUTE,
     EffectClass.INSTALL: Sink.INSTALL,
 }
-
-
-def kind(origin: str) -> str:
-    """``file`` of ``file:/path``."""
-    return origin.partition(":")[0]
-
-
-def untrusted_origins(labels: Iterable[Labels]) -> tuple[str, ...]:
-    """Where the untrusted among these texts came from, sorted; ``unknown`` when one names no source."""
-    found: set[str] = set()
-    for one in labels:
-        if one.integrity is not Integrity.UNTRUSTED:
-            continue
-        if found and one.origins <= found:  # nothing new, and it names a source
-            continue
-        sources = [origin for origin in one.origins if kind(origin) not in _OWN]
-        found.update(sources or [UNKNOWN])
-    if len(found) > 1:
-        found.discard(UNKNOWN)
-    return tuple(sorted(found))
 
 
 class Guard:
@@ -172,10 +151,10 @@ class Guard:
     def _facts(self, window: WindowState) -> tuple[Facts, tuple[str, ...]]:
         """Circumstances of a window, and where its untrusted text came from."""
         labels = [page.labels for page in window.pages]
-        labels.extend(_description_labels(window.tools))
-        origins = tuple(_origin_shown(one) for one in untrusted_origins(labels))
+        labels.extend(description_labels(window.tools))
+        origins = tuple(origin_shown(one) for one in untrusted_origins(labels))
         private = [one for one in labels if one.confidentiality is Confidentiality.PRIVATE]
-        sources = any(_private_source(one) for one in private)
+        sources = any(is_private_source(one) for one in private)
         return Facts(tainted=bool(origins), private=bool(private), private_sources=sources), origins
 
     def decide_sink(self, sink: Sink, text: str, window: WindowState) -> Decision:
@@ -234,7 +213,7 @@ class Guard:
 
     def label_answer(self, window: WindowState) -> Labels:
         """Labels of what the model writes now: joined from all that it reads, origin ``model``."""
-        return _join([*(page.labels for page in window.pages), *_description_labels(window.tools)], "model")
+        return joined([*(page.labels for page in window.pages), *description_labels(window.tools)], "model")
 
     def label_result(self, spec: ToolSpec, result: ToolResult, window: WindowState) -> ToolResult:
         """The result with joined labels, its text cleaned and bounded to ``spec.result_limit``."""
@@ -255,7 +234,7 @@ class Guard:
         else:
             via = {f"via:{one.partition(':')[2]}" if kind(one) == "tool" else one for one in own_origins}
             origins = {f"via:{spec.name}"} | via
-        if _private_source(Labels(frozenset(origins), integrity, confidentiality)):
+        if is_private_source(Labels(frozenset(origins), integrity, confidentiality)):
             origins |= {PRIVATE_SOURCE}
         base = Labels(frozenset(origins), integrity, confidentiality).join(asked)
         return replace(
@@ -342,43 +321,6 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _join(labels: Iterable[Labels], origin: str) -> Labels:
-    """Join in one pass (200 pages cost microseconds)."""
-    origins: set[str] = {origin}
-    tainted = private = False
-    for one in labels:
-        origins.update(one.origins)
-        if PRIVATE_SOURCE not in origins and _private_source(one):
-            origins.add(PRIVATE_SOURCE)
-        tainted = tainted or one.integrity is Integrity.UNTRUSTED
-        private = private or one.confidentiality is Confidentiality.PRIVATE
-    return Labels(
-        frozenset(origins),
-        Integrity.UNTRUSTED if tainted else Integrity.TRUSTED,
-        Confidentiality.PRIVATE if private else Confidentiality.PUBLIC,
-    )
-
-
-def _private_source(one: Labels) -> bool:
-    """Whether a private text has another source than what the user typed and had remembered."""
-    if one.confidentiality is not Confidentiality.PRIVATE:
-        return False
-    if PRIVATE_SOURCE in one.origins:
-        return True
-    if "model" in one.origins:  # a joined text, which would carry the mark
-        return False
-    return any(kind(origin) not in _NO_SOURCE for origin in one.origins)
-
-
-def _description_labels(tools: Iterable[ToolSpec]) -> list[Labels]:
-    """Labels of tool descriptions that somebody else's server wrote: the model reads them too."""
-    return [
-        Labels(frozenset({f"tool:{tool.name}"}), Integrity.UNTRUSTED, Confidentiality.PUBLIC)
-        for tool in tools
-        if not tool.description_trusted
-    ]
-
-
 def _malformed(call: ToolCall, spec: ToolSpec) -> str:
     """What is wrong with the form of a call; empty when nothing is."""
     if call.name != spec.name:
@@ -412,18 +354,8 @@ def _sink(spec: ToolSpec, found: addresses.Found) -> Sink:
     return sink
 
 
-def _origin_shown(origin: str) -> str:
-    """An origin as it may be drawn; ordinary ones are quick."""
-    if origin.isascii() and origin.isprintable() and "  " not in origin:
-        return origin
-    return reveal(origin.replace("\n", "\r"))
-
-
 def _reason(rule: Rule, sink: Sink, origins: tuple[str, ...]) -> str:
     """The rule's words, with the sources named."""
     names = ", ".join(origins[:3]) + (f" and {len(origins) - 3} more" if len(origins) > 3 else "")
     taint = f" Text from {names} is in the window and may have asked for it." if origins else ""
     return rule.reason.format(origins=names, sink=sink.value, taint=taint)
-
-
-__all__ = ["EFFECTS", "Guard", "bound", "kind", "untrusted_origins"]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from llmos.guard.api import GuardApi, WindowState
 from llmos.guard.calls import canonical, exact_text, parse_named_call, write_diff
-from llmos.guard.guard import Guard, untrusted_origins
+from llmos.guard.guard import Guard
+from llmos.guard.labels import untrusted_origins
 from llmos.guard.policy import EFFECTS, NETWORK, NO_RULE, RULES, Facts, Sink, judge, rules_table
 from llmos.types import (
     SYSTEM_LABELS,
@@ -311,6 +312,7 @@ def test_untrusted_text_without_a_source_still_taints_approvals(guard: Guard) ->
     guard.remember(asked.approval, "always", "chat")
     assert guard.decide(call(SHELL), SHELL, window(nameless)).verdict == "ask"
     assert untrusted_origins([nameless]) == ("unknown",)
+    assert untrusted_origins([nameless, WEB]) == ("unknown", "url:https://page.example/")
 
 
 def test_the_approval_shows_the_exact_bytes(guard: Guard) -> None:
