@@ -223,6 +223,7 @@ async def measure(
     *,
     folder: Path | None = None,
     cases: tuple[Case, ...] = CASES,
+    quick: bool = False,
     say: Say = lambda _text: None,
 ) -> list[Figure]:
     """All figures.
@@ -231,6 +232,7 @@ async def measure(
         model: measure on this file instead of the random-weight ones (without a target).
         folder: where the random-weight files are kept between runs; None throws them away.
         cases: sizes.
+        quick: a third of the rounds.
         say: told what is being done.
     """
     figures: list[Figure] = []
@@ -260,7 +262,11 @@ async def measure(
 
 
 def run(
-    model: Path | None = None, *, folder: Path | None = None, say: Say = lambda _text: None
+    model: Path | None = None,
+    *,
+    folder: Path | None = None,
+    quick: bool = False,
+    say: Say = lambda _text: None,
 ) -> list[Figure]:
     """``measure`` for callers without an event loop (the command line)."""
-    return asyncio.run(measure(model, folder=folder, say=say))
+    return asyncio.run(measure(model, folder=folder, quick=quick, say=say))

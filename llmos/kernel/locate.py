@@ -50,20 +50,23 @@ def bundled_models(folder: Path | None = None) -> list[LocalModel]:
     """Models listed in ``models.toml`` whose file is there.
 
     Args:
-        folder: where to look; None takes the program's own.
+        folder: where to look, and one folder down; None takes the program's own.
 
     Raises:
-        KernelError: the list cannot be read.
+        KernelError: a list cannot be read.
     """
     folder = bundled_folder() if folder is None else folder
-    index = folder / "models.toml"
-    if not index.is_file():
-        return []
-    try:
-        listed = tomllib.loads(index.read_text(encoding="utf-8")).get("models", [])
-        found = [_listed(folder, entry) for entry in listed]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise KernelError(f"The list of bundled models {index} cannot be read ({error}); reinstall.") from error
+    found: list[LocalModel] = []
+    for index in (folder / "models.toml", *sorted(folder.glob("*/models.toml"))):
+        if not index.is_file():
+            continue
+        try:
+            listed = tomllib.loads(index.read_text(encoding="utf-8")).get("models", [])
+            found += [_listed(index.parent, entry) for entry in listed]
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise KernelError(
+                f"The list of bundled models {index} cannot be read ({error}); reinstall."
+            ) from error
     return [one for one in found if one.path.is_file()]
 
 

@@ -117,6 +117,13 @@ def test_bundled_models(bundled: Path) -> None:
         ("own", "chat", True),
         ("own-base", "base", False),
     ]
+    below = bundled / "build"
+    below.mkdir()
+    (below / "twin.gguf").write_bytes(b"GGUF")
+    (below / "models.toml").write_text('[[models]]\nrole = "twin"\nfile = "twin.gguf"\n', encoding="utf-8")
+    assert locate.with_role("twin") == replace(
+        locate.bundled_models(bundled)[-1], path=below / "twin.gguf", bytes=4
+    )
     chat = locate.bundled_models(bundled)[0]
     assert not locate.intact(chat)
     assert locate.intact(replace(chat, sha256=""))
