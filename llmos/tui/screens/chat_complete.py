@@ -97,9 +97,10 @@ class CompletionActions(ChatBase):
         from llmos.tui.commands import find_command
 
         name, _, rest = text[1:].partition(" ")
-        for plugin_command in self._plugin_commands():
+        # The longest name first: "/web search x" is not "/web" with a query that begins so.
+        for plugin_command in sorted(self._plugin_commands(), key=lambda one: -len(one.name)):
             words = plugin_command.name
-            if text[1:] == words or text[1:].startswith(words + " "):
+            if text[1:].startswith(words) and not text[1 + len(words) :][:1].strip():
                 self._run_plugin_command(plugin_command, text[1 + len(words) :].strip())
                 return True
         command = find_command(name)
@@ -213,6 +214,10 @@ def parse_arguments(command: CommandOffer, rest: str) -> dict[str, Any]:
     """
     import shlex
 
+    if len(command.parameters) == 1 and rest:
+        (only,) = command.parameters
+        if only.kind == "text" and not only.option and not only.many:
+            return {only.name: rest}  # code, a question: quotation marks and lines are part of it
     try:
         words = shlex.split(rest)
     except ValueError as error:
