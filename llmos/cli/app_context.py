@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -95,38 +96,36 @@ async def ask_approval(approval: Approval) -> ApprovalAnswer:
 
 def _read_answer(question: str) -> str:
     click.echo(question, nl=False, err=True)
+    with contextlib.suppress(Exception):  # not every system or stdin has it
+        import termios
+
+        # What was typed before the question was seen is no answer to it.
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     return sys.stdin.readline()
 
 
-class Ended(Exception):
-    """The program was told to end by a signal."""
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number
-        super().__init__(signal.Signals(number).name)
-
-
-def on_signals(stop: Callable[[], None]) -> Callable[[], int]:
+def on_signals(stop: Callable[[bool], None]) -> Callable[[], int]:
     """Have the signals that end a program stop the answer first, so that it is kept.
 
     Args:
-        stop: called on the loop at the first of SIGINT, SIGTERM and SIGHUP.
+        stop: called on the loop at SIGINT, SIGTERM and SIGHUP, with whether it is to stop at once:
+            the first SIGINT leaves time for an answer with what there is.
 
     Returns:
         A function that says which signal came, 0 for none.
     """
-    came = [0]
+    came: list[int] = []
     loop = asyncio.get_running_loop()
 
     def handle(number: int) -> None:
-        if came[0]:  # the second one means it
+        came.append(number)
+        if len(came) > 2:  # it was meant
             os._exit(128 + number)
-        came[0] = number
-        stop()
+        stop(len(came) > 1 or number != signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         try:
             loop.add_signal_handler(number, handle, number)
         except (NotImplementedError, RuntimeError, ValueError):
             continue
-    return lambda: came[0]
+    return lambda: came[0] if came else 0

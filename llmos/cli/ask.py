@@ -255,7 +255,7 @@ async def _ask(
         if printer.as_json:
             session.on_notice(lambda notice: printer.notices.append(notice.text))
         conversation = await _conversation(session, chat, go_on)
-        came = on_signals(conversation.stop)
+        came = on_signals(lambda at_once: conversation.stop(at_once=at_once))
         if model:
             await session.load_model(model)
         if came():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llmos.conversation.errors import PromptTooLong
 from llmos.conversation.ports import Plugins
-from llmos.conversation.window import ATTACHED, Window
+from llmos.conversation.window import ATTACHED, Window, shown_text
 from llmos.kernel.protocol import Kernel, Rendered
 from llmos.types import Message, Page, ToolSpec
 
@@ -66,7 +66,7 @@ class Budget:
         """Fill in the lengths of pages that are not known yet; empty ones have none."""
         for page in pages:
             if not page.tokens and page.text:
-                page.tokens = await self.count(page.text)
+                page.tokens = await self.count(shown_text(page))
 
     async def context_room(self, window: Window) -> int:
         """Tokens that plugins may bring in before the user's message, the last of the window."""
@@ -79,7 +79,7 @@ class Budget:
         """The pages, best first, that fit a budget together."""
         taken: list[Page] = []
         for page in pages:
-            page.tokens = await self.count(page.text)
+            page.tokens = await self.count(shown_text(page))
             if page.tokens <= budget:
                 budget -= page.tokens
                 taken.append(page)

@@ -222,13 +222,13 @@ class Conversation(BranchMixin, ViewMixin):
             async for event in events:
                 yield event
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """Stop the answer that is being written; what had come is kept and marked.
 
         Where the answer is being thought about and can be given at once, the first stop asks for
-        that; the second one stops.
+        that; the second one (or ``at_once``) stops.
         """
-        if self.busy and self._answer_now.supported and not self._answer_now.requested:
+        if self.busy and self._answer_now.supported and not (self._answer_now.requested or at_once):
             self._answer_now.requested = True
             return
         if self._task is not None and not self._task.done() and not self._stopping:
@@ -239,8 +239,7 @@ class Conversation(BranchMixin, ViewMixin):
         """Stop for good and wait until what had come is kept."""
         task = self._task
         if task is not None and not task.done():
-            self._answer_now.requested = True  # no time for that now
-            self.stop()
+            self.stop(at_once=True)
             await asyncio.wait({task}, timeout=5.0)
 
     def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:
@@ -363,7 +362,7 @@ class Conversation(BranchMixin, ViewMixin):
             plugins=self.plugins,
             window=self.window,
             tools=tools if rounds else [],
-            sampling=sampling_for(self.settings, chat, options),
+            sampling=sampling_for(self.settings, chat, options, self.kernel.model),
             max_tokens=max_tokens_for(self.settings, chat, options),
             tool_rounds=rounds,
             sequence=self.sequence,

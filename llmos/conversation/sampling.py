@@ -11,19 +11,35 @@ from llmos.kernel.protocol import ModelInfo
 from llmos.settings import ChatSettings
 from llmos.types import SamplingSettings, ToolSpec, UserError
 
+#: Temperature of the program's own models where the user has set none.
+OWN_TEMPERATURE = 0.2
+
 _NUMBERS = {field.name for field in fields(SamplingSettings)}
 
 
+def is_own(model: ModelInfo | None) -> bool:
+    """Whether it is one of the program's own models."""
+    return model is not None and model.name.lower().startswith("llmos")
+
+
 def sampling_for(
-    settings: ChatSettings, chat: Mapping[str, Any], options: Mapping[str, Any]
+    settings: ChatSettings,
+    chat: Mapping[str, Any],
+    options: Mapping[str, Any],
+    model: ModelInfo | None = None,
 ) -> SamplingSettings:
     """Sampling settings of a turn; the turn's options win over the chat's, these over the user's.
+
+    The program's own models are far too small for the usual temperature: where nobody has set
+    one, they get one of their own.
 
     Raises:
         UserError: a value is no number or out of range.
     """
     values: dict[str, Any] = {
-        "temperature": settings.temperature,
+        "temperature": OWN_TEMPERATURE
+        if is_own(model) and "temperature" not in settings.model_fields_set
+        else settings.temperature,
         "top_k": settings.top_k,
         "top_p": settings.top_p,
         "min_p": settings.min_p,
@@ -57,7 +73,7 @@ def system_prompt_for(
             return str(value)
     if settings.system_prompt:
         return settings.system_prompt
-    if model is not None and model.name.lower().startswith("llmos"):
+    if is_own(model):
         return DEFAULT_SYSTEM_PROMPT
     return ""
 

@@ -20,8 +20,8 @@ from llmos.types import SYSTEM_LABELS, Message, Page, new_id
 ATTACHED = "attached by you"
 #: Tokens that the template puts around a message, roughly.
 TURN_OVERHEAD = 5
-#: Tokens of a page's first line, roughly.
-PAGE_OVERHEAD = 8
+#: Tokens between two pages, roughly.
+PAGE_OVERHEAD = 2
 #: Characters in a token where the exact number is not known yet.
 CHARACTERS_PER_TOKEN = 3.5
 
@@ -114,21 +114,20 @@ class Window:
         """Give brought pages their citation marks, unique in the window, and ids of their own.
 
         A passage that the window holds already keeps its mark; a message or memory that is there
-        already is left out.
+        already is left out. Ids are new: states are kept by id, and a recalled message is not the
+        message itself.
         """
         present = {_identity(page): page.number for page in self.pages if page.number}
-        ids = {page.id for page in self.pages}
+        held = {page.message_id for page in self.pages if page.message_id}
         highest = max((page.number for page in self.pages), default=0)
         fresh: list[Page] = []
         for page in pages:
             known = present.get(_identity(page), 0)
-            if page.kind != "passage" and (page.id in ids or known):
+            if page.kind != "passage" and (known or (page.message_id and page.message_id in held)):
                 continue
             if not known:
                 highest += 1
-            fresh_id = new_id() if page.id in ids else page.id
-            page = replace(page, id=fresh_id, number=known or highest, where="window", last_used=time.time())
-            ids.add(page.id)
+            page = replace(page, id=new_id(), number=known or highest, where="window", last_used=time.time())
             present[_identity(page)] = page.number
             fresh.append(page)
         return fresh
@@ -166,11 +165,7 @@ class Window:
     @staticmethod
     def _text(slot: Slot) -> str:
         """What the model reads of one slot."""
-        shown = [
-            format_page(page.number, page.source or page.kind, page.heading, page.text)
-            for page in slot.attached
-            if page.where == "window"
-        ]
+        shown = [shown_text(page) for page in slot.attached if page.where == "window"]
         own = slot.page.text if slot.page.where == "window" else ""
         if slot.message.role == "tool":
             own = own.strip()
@@ -200,7 +195,7 @@ class Window:
         total = self.fixed_tokens
         for page in self.pages:
             overhead = PAGE_OVERHEAD if page.number else TURN_OVERHEAD
-            total += (page.tokens or estimate_tokens(page.text)) + overhead
+            total += (page.tokens or estimate_tokens(shown_text(page))) + overhead
         return total
 
     # -- eviction --------------------------------------------------------------------------
@@ -299,6 +294,13 @@ class Window:
 def estimate_tokens(text: str) -> int:
     """Tokens of a text, by its bytes; on the safe side for most scripts."""
     return int(len(text.encode("utf-8", "replace")) / CHARACTERS_PER_TOKEN) + 1
+
+
+def shown_text(page: Page) -> str:
+    """A page as the model reads it: brought ones under their first line, messages as they are."""
+    if page.kind == "system" or page.id == page.message_id:
+        return page.text
+    return format_page(page.number, page.source or page.kind, page.heading, page.text)
 
 
 def _identity(page: Page) -> tuple[str, str, str]:

@@ -685,6 +685,24 @@ async def test_the_system_prompt_of_our_own_models(make_bench: Make) -> None:
     assert bench.kernel.prompts[1].startswith(f"<|im_start|>system\n{DEFAULT_SYSTEM_PROMPT}")
 
 
+async def test_our_own_small_models_are_drawn_from_more_coldly(make_bench: Make) -> None:
+    from pathlib import Path
+
+    from llmos.conversation.sampling import OWN_TEMPERATURE
+    from llmos.kernel.protocol import LoadRequest
+
+    bench: Bench = await make_bench(["ok"] * 4)
+    await bench.talk(bench.chat(), "hi")
+    await bench.kernel.load(LoadRequest(Path("LLMOS 3m.gguf")))
+    await bench.talk(bench.chat(), "hi")
+    await bench.talk(bench.chat(), "hi", temperature=1.1)
+    warm: Bench = await make_bench(["ok"], temperature=0.9)
+    await warm.kernel.load(LoadRequest(Path("llmos.gguf")))
+    await warm.talk(warm.chat(), "hi")
+    drawn = [request.sampling.temperature for request in (*bench.kernel.requests, *warm.kernel.requests)]
+    assert drawn == [0.7, OWN_TEMPERATURE, 1.1, 0.9]
+
+
 async def test_options_reach_middleware(make_bench: Make) -> None:
     seen: list[GenerateRequest | Any] = []
 

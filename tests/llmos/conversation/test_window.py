@@ -67,6 +67,16 @@ def test_a_memory_that_is_in_the_window_is_not_brought_again() -> None:
     assert window.number([memory]) == []
 
 
+def test_a_recalled_message_is_a_page_of_its_own() -> None:
+    window = filled("u", "a", "u")
+    window.evict(["m0"], 1, window.candidates("m2"), "m2")
+    recalled = Page("u 0", "message", id="m0", message_id="m0", source="earlier")
+    brought = window.number([recalled])
+    assert [(page.id == "m0", page.message_id) for page in brought] == [(False, "m0")]
+    present = Page("u 2", "message", id="m2", message_id="m2", source="earlier")
+    assert window.number([present]) == []
+
+
 def test_what_is_added_leaves_what_was_there_untouched() -> None:
     window = filled("u", "a")
     before = window.messages()
