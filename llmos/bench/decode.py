@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmos.bench.figures import Figure, figure
@@ -237,7 +237,7 @@ async def measure(
     """
     figures: list[Figure] = []
     with contextlib.ExitStack() as stack:
-        place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llmos-bench-")))
+        place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="llmos-bench-")))
         place.mkdir(parents=True, exist_ok=True)
         if model is not None:
             cases = (Case(Shape(model.stem, 0, 0, 1, 1, 0, 0), "Q8_0", 60, 9, 0.0),)
