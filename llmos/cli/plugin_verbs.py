@@ -114,8 +114,14 @@ async def _run(name: str, arguments: dict[str, Any], as_json: bool) -> None:
         run_command: Any = getattr(session.plugins, "run_command", None)
         if run_command is None:
             raise UserError(f"There is no command {name}.")
-        context = CommandContext(face="cli", write=lambda text: click.echo(clean(text), err=as_json))
-        result = await run_command(name, arguments, context)
+        loop = asyncio.get_running_loop()
+
+        def write(text: str) -> None:
+            # From the plugin's thread, whose own standard output is kept off the terminal.
+            loop.call_soon_threadsafe(lambda: click.echo(clean(text), err=as_json))
+
+        result = await run_command(name, arguments, CommandContext(face="cli", write=write))
+        await asyncio.sleep(0)  # what was written last is shown before the result
     if as_json:
         print_json(result.data if result.data is not None else {"text": result.text, "ok": result.ok})
     elif result.text:

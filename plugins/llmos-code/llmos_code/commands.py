@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llmos.plugins import Command, CommandContext, CommandResult, Host, Parameter
@@ -40,21 +41,25 @@ def commands(host: Host, runner: Callable[[], Runner]) -> list[Command]:
         try:
             if file:
                 used.hand_in([Path(path) for path in file], context.chat_id)
+            live = _Lines(context.write) if context.face == "cli" else None
             result = used.run(
                 source,
                 context.chat_id,
                 seconds=seconds,
-                progress=_live(context) if context.face == "tui" else None,
+                progress=live,
                 cancelled=context.cancelled,
             )
         finally:
             if own:
                 used.close()
         images = save_images(host.data_dir / "images", result.images)
-        text = text_of(result, images)
-        return CommandResult(
-            text=text if context.face == "cli" else fenced(text), data=data_of(result, images), ok=result.ok
-        )
+        data = data_of(result, images)
+        if live is None:
+            return CommandResult(fenced(text_of(result, images)), data, result.ok)
+        live.close()
+        # What was printed is on the screen already.
+        text = text_of(replace(result, output=""), images) if result.value or images or result.error else ""
+        return CommandResult(text, data, result.ok)
 
     def add(context: CommandContext, paths: Sequence[str]) -> CommandResult:
         """Hand in copies."""
@@ -122,17 +127,23 @@ def _script(path: str) -> str:
         raise UserError(f"The script {path} is no UTF-8 text.") from error
 
 
-def _live(context: CommandContext) -> Callable[[str], None]:
-    """Show whole lines as they come."""
-    rest = ""
+class _Lines:
+    """Shows output line by line as it comes."""
 
-    def progress(text: str) -> None:
-        nonlocal rest
-        *lines, rest = (rest + text).split("\n")
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._rest = ""
+
+    def __call__(self, text: str) -> None:
+        """More output."""
+        *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            context.write(line)
+            self._write(line)
 
-    return progress
+    def close(self) -> None:
+        """Show what has no end of line."""
+        if self._rest:
+            self._write(self._rest)
 
 
 def _doctor(runner: Runner) -> CommandResult:

@@ -101,8 +101,10 @@ async def test_run_commands(manager: PluginManager, tmp_path: Path) -> None:
     script.write_text("print('from a file')")
     shown = await manager.run_command("run", {"code": "1 + 1"}, CommandContext("tui", "c"))
     assert shown.ok and "2" in shown.text
-    run = await manager.run_command("code run", {"script": str(script)}, CommandContext("cli"))
-    assert run.ok and run.text == "from a file"
+    lines: list[str] = []
+    shell = CommandContext("cli", write=lines.append)
+    run = await manager.run_command("code run", {"script": str(script)}, shell)
+    assert run.ok and run.text == "" and lines == ["from a file"]
     assert run.data["output"] == "from a file\n"
     bad = await manager.run_command("code run", {"code": "1/0"}, CommandContext("cli"))
     assert not bad.ok and "ZeroDivisionError" in bad.text
