@@ -28,7 +28,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "security": ("llmos.bench.security:run", "Attacks that reach a sink, and benign tasks that finish."),
     "store": ("llmos.bench.store:run", "Chat store: commits, opening, search over many chats."),
     "plugins": ("llmos.bench.plugins:run", "Start-up with many plugins, overhead of a hook call."),
-    "disk": ("llmos.bench.disk:run", "Indexing and search of files."),
+    "retrieval": ("llmos.bench.retrieval:run", "Indexing and search of files, and answers from them."),
     "paging": ("llmos.bench.paging:run", "The window as paged memory, against a sliding window."),
     "web": ("llmos.bench.web:run", "Search and reading of pages."),
     "code": ("llmos.bench.code:run", "The sandbox: what gets out, and what it costs."),

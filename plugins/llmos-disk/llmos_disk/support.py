@@ -19,6 +19,40 @@ _SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?](?=[\w\"')\]])[^.!?\n]*)*[.!?]*[\"')\]
 _MARK = re.compile(r"\s*\[(\d+)\]")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])|\b\d+(?:\.\d+)*\b")
 _NAME = re.compile(r"(?<=[a-z,;:)] )[A-Z][\w-]+|\b[A-Z]{2,}\b|\b[a-z]+[A-Z]\w*\b|\b\w+_\w+\b")
+_NUMBER_WORDS = {
+    word: str(number)
+    for number, words in {
+        2: "two twice",
+        3: "three thrice",
+        4: "four",
+        5: "five",
+        6: "six",
+        7: "seven",
+        8: "eight",
+        9: "nine",
+        10: "ten",
+        11: "eleven",
+        12: "twelve dozen",
+        13: "thirteen",
+        14: "fourteen",
+        15: "fifteen",
+        16: "sixteen",
+        17: "seventeen",
+        18: "eighteen",
+        19: "nineteen",
+        20: "twenty",
+        30: "thirty",
+        40: "forty",
+        50: "fifty",
+        60: "sixty",
+        70: "seventy",
+        80: "eighty",
+        90: "ninety",
+        100: "hundred",
+        1000: "thousand",
+    }.items()
+    for word in words.split()
+}
 _NEGATION = re.compile(
     r"\b(not|never|no|none|cannot|can't|don't|doesn't|isn't|aren't|won't|without|neither|nor)\b", re.I
 )
@@ -88,11 +122,14 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 def _numbers(text: str) -> set[str]:
-    return {number.replace(",", "").rstrip(".") for number in _NUMBER.findall(_MARK.sub("", text))}
+    """Numbers in a text, those written as words too (``one`` is rather a pronoun and left out)."""
+    digits = {number.replace(",", "").rstrip(".") for number in _NUMBER.findall(_MARK.sub("", text))}
+    words = {_NUMBER_WORDS[word] for word in re.findall(r"[a-z]+", text.lower()) if word in _NUMBER_WORDS}
+    return digits | words
 
 
 def _sentences_of(passage: str) -> list[str]:
-    return [part for part in re.split(r"(?<=[.!?])\s+|\n{2,}|\n(?=[-*|] )", passage) if part.strip()]
+    return [part for part in re.split(r"(?<=[.!?;:])\s+|\n{2,}|\n(?=[-*|] )", passage) if part.strip()]
 
 
 def _contradicts(sentence: str, passage: str) -> bool:
