@@ -27,6 +27,10 @@ from llmos.types import UserError
 @click.option("--host-name", "host_names", multiple=True, help="Name under which the server is reached.")
 @click.option("--origin", "origins", multiple=True, help="Origin of a web page that may use the server.")
 @click.option("--web", "as_page", is_flag=True, help="Show the terminal face in a browser instead.")
+@click.option(
+    "--mcp", "over_mcp", is_flag=True, help="Offer the plugins' tools over MCP on stdin and stdout instead."
+)
+@click.option("--trust-client", is_flag=True, help="With --mcp: decide its calls as your own.")
 def serve(
     model: str,
     host: str,
@@ -39,8 +43,15 @@ def serve(
     host_names: tuple[str, ...],
     origins: tuple[str, ...],
     as_page: bool,
+    over_mcp: bool,
+    trust_client: bool,
 ) -> None:
     """Serve the model to other programs."""
+    if over_mcp:
+        from llmos.serve.mcp_server import serve_stdio
+
+        asyncio.run(serve_stdio(trust_client))
+        return
     from llmos.serve.access import Access, is_loopback, new_token, with_hosts
 
     if no_token and not is_loopback(host):
