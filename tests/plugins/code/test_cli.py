@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from llmos_code.tiers import TIERS
 
 pytestmark = pytest.mark.skipif(
