@@ -13,9 +13,10 @@ import pytest
 from llmos.bench.random_gguf import TINY, write_random_gguf
 from tests.helpers.require import require
 
-#: A connection, or a datagram with an address, to anything but a Unix socket.
+#: A connection to anything but a Unix socket, or a datagram with an internet address (a sandbox asks
+#: the machine's own kernel over netlink).
 _OUTSIDE = re.compile(
-    r"^\d*\s*(?:connect\(.*sa_family=AF_(?!UNIX|UNSPEC)|send(?:to|msg|mmsg)\(.*sa_family=AF_(?!UNIX))"
+    r"^\d*\s*(?:connect\(.*sa_family=AF_(?!UNIX|UNSPEC)|send(?:to|msg|mmsg)\(.*sa_family=AF_INET)"
 )
 
 
@@ -78,3 +79,41 @@ def test_fetching_a_model_is_refused_before_any_connection(tmp_path: Path) -> No
 def test_the_trace_sees_what_it_looks_for(code: str, tmp_path: Path) -> None:
     _, outside = connections([sys.executable, "-c", code], tmp_path / "trace")
     assert outside
+
+
+@pytest.mark.soak
+def test_the_terminal_face_reaches_nothing_outside(tiny: Path, tmp_path: Path) -> None:
+    """Start the face in a pseudo-terminal, ask something, quit."""
+    require("strace")
+    import fcntl
+    import pty
+    import select
+    import struct
+    import termios
+    import time
+
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", str(trace), *llmos()]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="xterm-256color", LLMOS_OFFLINE="1", LLMOS_MODEL__NAME=str(tiny))
+        os.execvp(command[0], command)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    drawn = bytearray()
+
+    def watch(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if select.select([terminal], [], [], 0.2)[0]:
+                try:
+                    drawn.extend(os.read(terminal, 65_536))
+                except OSError:
+                    return
+
+    watch(25)
+    os.write(terminal, b"hello\r")
+    watch(15)
+    os.kill(pid, 15)
+    watch(5)
+    assert len(drawn) > 1_000
+    assert [line for line in trace.read_text(errors="replace").splitlines() if _OUTSIDE.search(line)] == []
