@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llmos.tui.app import LlmosApp
     from llmos.tui.backend import Backend
 
 
@@ -26,9 +29,24 @@ def run_tui(*, model: str = "", chat: str = "", go_on: bool = False, slow: bool 
     where = folders()
     chat_id = _chat_id(chat, go_on) if chat or go_on else ""
     app = LlmosApp(_backend, read_options(where.settings_file, slow=slow), chat=chat_id, model=model)
+    _leave_on_signals(app)
     app.run()
     if app.return_code:
         sys.exit(app.return_code)
+
+
+def _leave_on_signals(app: LlmosApp) -> None:
+    """Have SIGTERM and SIGHUP end the face as a user would: answers kept, the terminal put back."""
+
+    def leave(number: int, _frame: object) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            sys.exit(128 + number)
+        loop.call_soon_threadsafe(lambda: app.exit(return_code=128 + number))
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
 
 
 def _backend() -> Backend:
