@@ -22,14 +22,21 @@ def checkpoint_steps(build: Path) -> list[int]:
     return sorted(int(p.stem.removeprefix("step-")) for p in (build / "pretrain").glob("step-*.pt"))
 
 
-def ship(build: Path, target: Path, name: str, report: Callable[[str], None] = print) -> Path:
+def ship(
+    build: Path,
+    target: Path,
+    name: str,
+    report: Callable[[str], None] = print,
+    index: Path | None = None,
+) -> Path:
     """Export every model of a build.
 
     Args:
         build: the build folder.
-        target: gets the GGUF files, ``checkpoints/``, ``checks.json`` and ``models.toml``.
+        target: gets the GGUF files, ``checkpoints/`` and ``checks.json``.
         name: of the model; files are called ``llmos-NAME-ROLE-Q8_0.gguf``.
         report: gets a line a file.
+        index: the list of models to write; by default ``models.toml`` in ``target``.
     """
     tokenizer_path = build / "tokenizer.json"
     tokenizer = Tokenizer.load(tokenizer_path)
@@ -65,7 +72,7 @@ def ship(build: Path, target: Path, name: str, report: Callable[[str], None] = p
     twin = target / f"llmos-{name}-twin-lora.gguf"
     if twin.is_file():
         entries.append({"file": twin.name, "name": f"llmos-{name}-twin", "role": "twin", "selectable": False})
-    write_list(target / "models.toml", entries, target)
+    write_list(index or target / "models.toml", entries, target)
     (target / "checks.json").write_text(json.dumps(checks, indent=1))
     return target
 
@@ -74,8 +81,8 @@ def write_list(path: Path, entries: list[dict[str, Any]], folder: Path) -> None:
     """Write ``models.toml``: every file with role, hash and size.
 
     Args:
-        path: the list.
-        entries: ``file`` (relative to the list), ``name``, ``role``, ``selectable``.
+        path: the list; its folder is above the files, or theirs.
+        entries: ``file`` (in ``folder``), ``name``, ``role``, ``selectable``.
         folder: that the files lie in.
     """
     lines = ["# The bundled models. Written by the foundry; hashes are of the whole files.", ""]
@@ -83,7 +90,7 @@ def write_list(path: Path, entries: list[dict[str, Any]], folder: Path) -> None:
         file = folder / entry["file"]
         lines += [
             "[[models]]",
-            f'file = "{entry["file"]}"',
+            f'file = "{file.relative_to(path.parent).as_posix()}"',
             f'name = "{entry["name"]}"',
             f'role = "{entry["role"]}"',
             f"selectable = {str(entry['selectable']).lower()}",

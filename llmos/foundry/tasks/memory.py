@@ -35,10 +35,10 @@ _REMEMBER = (
 _NOTED = "I will remember that {x}."
 _STORED = (
     "Remembered.",
+    "Remembered.",
+    "That is remembered already.",
     "OK",
     "Stored.",
-    "remembered: {x}",
-    "Saved to memory.",
     "Noted as fact {n}.",
     "Kept: {x}",
 )
@@ -66,6 +66,12 @@ def _any_fact(rng: random.Random, split: Split) -> str:
         "n": str(rng.randrange(2, 2000)),
     }
     return rng.choice(phrases(_OTHER_FACTS, split)).format(**values)
+
+
+def _moment(rng: random.Random) -> str:
+    """A date and time as the plugin writes it."""
+    day = f"20{rng.randrange(24, 32)}-{rng.randrange(1, 13):02}-{rng.randrange(1, 29):02}"
+    return f"{day} {rng.randrange(24):02}:{rng.randrange(60):02}"
 
 
 def told_and_asked(rng: random.Random, split: Split) -> Conversation:
@@ -113,7 +119,7 @@ def recall(rng: random.Random, split: Split) -> Conversation:
     stated = _STATED[form].format(a=about, v=what)
     if rng.random() < 0.25:
         found, reply = (
-            rng.choice(("Nothing found.", "No memories match.", "nothing", "[]")),
+            rng.choice(("Nothing was found.", "Nothing was found.", "Nothing found.", "[]")),
             "I have no note about that.",
         )
     else:
@@ -121,9 +127,12 @@ def recall(rng: random.Random, split: Split) -> Conversation:
         lines = [stated, other] if rng.random() < 0.5 else [stated]
         rng.shuffle(lines)
         marks = rng.random()
-        found = "\n".join(
-            f"[{i}] memory\n{x}" if marks < 0.4 else f"- {x}" for i, x in enumerate(lines, start=1)
-        )
+        if marks < 0.6:  # as the plugin writes them
+            found = "\n".join(f"{rng.choice(('memory', 'memory', 'user'))}, {_moment(rng)}: {x}" for x in lines)
+        else:
+            found = "\n".join(
+                f"[{i}] memory\n{x}" if marks < 0.8 else f"- {x}" for i, x in enumerate(lines, start=1)
+            )
         reply = _FACT[form].format(a=about, v=what)
     return Conversation(
         [user(asked), call("recall", query=query), result(found), assistant(reply)],

@@ -17,7 +17,9 @@ def repeated(make: Generator) -> Generator:
         turns = list(first.turns)
         for _ in range(rng.choice((1, 1, 2, 3))):
             turns += make(rng, split).turns
-        return Conversation(turns, list(ALL_TOOLS) if first.tools else [], first.system, f"{first.kind}_several")
+        return Conversation(
+            turns, list(ALL_TOOLS) if first.tools else [], first.system, f"{first.kind}_several"
+        )
 
     return several
 
@@ -25,8 +27,8 @@ def repeated(make: Generator) -> Generator:
 #: Tasks when no tool is on offer, with their weights.
 PLAIN: tuple[tuple[Generator, float], ...] = (
     (help.ask_help, 16),
-    (repeated(help.ask_help), 14),
-    (smalltalk.small_talk, 5),
+    (repeated(help.ask_help), 20),
+    (smalltalk.small_talk, 8),
     (pages.answer_from_pages, 11),
     (pages.absent_from_pages, 4),
     (pages.several_questions, 13),
@@ -38,7 +40,7 @@ PLAIN: tuple[tuple[Generator, float], ...] = (
     (arithmetic.sum_by_steps, 8),
     (repeated(arithmetic.sum_by_steps), 6),
     (arithmetic.small_sum, 3),
-    (arithmetic.drill, 3),
+    (arithmetic.drill, 7),
     (arithmetic.word_problem, 5),
     (arithmetic.direct, 2),
     (memory.told_and_asked, 4),
@@ -49,8 +51,8 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
     (tools.use_tool, 40),
     (repeated(tools.use_tool), 18),
     (help.ask_help, 9),
-    (repeated(help.ask_help), 5),
-    (smalltalk.small_talk, 4),
+    (repeated(help.ask_help), 8),
+    (smalltalk.small_talk, 5),
     (pages.answer_from_pages, 4),
     (pages.absent_from_pages, 2),
     (pages.several_questions, 3),
@@ -64,7 +66,7 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
     (memory.told_and_asked, 3),
 )
 #: Share of conversations with tools on offer, and share that joins several tasks.
-TOOL_SHARE = 0.42
+TOOL_SHARE = 0.38
 JOINED_SHARE = 0.15
 _SYSTEMS = (
     "You are a helpful assistant.",

@@ -6,7 +6,17 @@ import random
 from dataclasses import dataclass
 
 from llmos.formats import NOT_IN_PAGES, format_page, format_user_turn
-from llmos.foundry.tasks.base import Conversation, Split, Turn, assistant, held_out, made_up, phrases, pick, user
+from llmos.foundry.tasks.base import (
+    Conversation,
+    Split,
+    Turn,
+    assistant,
+    held_out,
+    made_up,
+    phrases,
+    pick,
+    user,
+)
 from llmos.foundry.tasks.pages import heading, origin
 from llmos.foundry.tasks.relations import value
 from llmos.foundry.tasks.topics import NOUNS, VERBS

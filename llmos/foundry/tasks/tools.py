@@ -11,6 +11,9 @@ from llmos.foundry.tasks.topics import address, topic
 
 DENIED = "That was not allowed, so I did not do it."
 NO_TOOL = "I have no tool for that here."
+#: What the disk plugin says when it has no folder, and what the model makes of it.
+NO_FILES = "No files are indexed. The user can add some with /disk add."
+ADD_FILES = "No files are indexed yet. Add a folder with llmos disk add, then ask me again."
 
 _FILES = (
     "Search my files for {x}.", "Look in my files for {x}.", "Find {x} in my documents.", "What do my files say about {x}?",
@@ -66,31 +69,45 @@ _FAILURES = ("timed out", "the network cannot be reached", "no such page", "the 
              "the address is not known", "the page has no text", "division by zero", "name 'x' is not defined", "too many requests")  # fmt: skip
 
 
+def _titled(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _found_pages(rng: random.Random, words: str, split: Split, web: bool) -> tuple[str, Turn]:
-    """A search result and the answer that fits it."""
+    """A search result as the plugins write it, and the answer that fits it."""
     if rng.random() < 0.15:
+        if not web and rng.random() < 0.4:
+            return NO_FILES, assistant(ADD_FILES)
         nothing = rng.choice(
-            ("Nothing found.", "No results.", "no results", f"No results for {words}.", "0 results")
+            (
+                f"No results for: {words}",
+                "Nothing was found in the user's files.",
+                "Nothing was found.",
+                "No results.",
+            )
         )
         return nothing, assistant(f"I found nothing about {words}.")
     book = pages.Notebook(rng, split, rng.choice((1, 2, 3)), 2)
-    if rng.random() < 0.3:
-        return "\n\n".join(book.pages), assistant(NOT_IN_PAGES)
     number = rng.randrange(len(book.pages)) + 1
-    head, _, body = book.pages[number - 1].partition("\n")
     said = rng.choice(
         (f"The {words} was changed last year.", f"About {words}: see the plan.", f"More about {words} is in the second folder.",
-         f"The notes on {words} are complete.", f"Nothing has been decided about {words}.", f"There is a list for {words}.")
+         f"The notes on {words} are complete.", f"Nothing has been decided about {words}.", f"There is a list for {words}.",
+         f"{_titled(words)} is well known.", f"Here is what we know about {words}.", f"{_titled(words)} costs {rng.randrange(2, 900)} coins.")
     )  # fmt: skip
-    sentences = [said, body] if rng.random() < 0.5 else [body, said]
-    book.pages[number - 1] = head + "\n" + " ".join(sentences)
-    if web and rng.random() < 0.5:
-        lines = [
-            f"[{i}] {words}\n{address(rng, split)}\n{p.partition(chr(10))[2]}"
-            for i, p in enumerate(book.pages, 1)
-        ]
-        return "\n\n".join(lines), assistant(f"{said} [{number}]")
-    return "\n\n".join(book.pages), assistant(f"{said} [{number}]")
+    known = rng.random() < 0.7
+    shift = rng.choice((0, 0, 0, 0, 0, 1, 2, 3, 5))  # numbers run on through a conversation
+    shown, listed = [], []
+    for place, page in enumerate(book.pages, start=1):
+        head, _, body = page.partition("\n")
+        if place == number and known:
+            body = f"{said} {body}" if rng.random() < 0.5 else f"{body} {said}"
+        title = _titled(words) if place == number or rng.random() < 0.3 else _titled(topic(rng, split))
+        url = address(rng, split)
+        where = f"{url} > {title}" if web else head.partition("] ")[2]
+        listed.append(f"{place}. {title}\n{url}")
+        shown.append(f"[{place + shift}] {where}\n{body}")
+    text = "\n\n".join(["\n".join(listed), *shown] if web else shown)
+    return text, assistant(f"{said} [{number + shift}]" if known else NOT_IN_PAGES)
 
 
 def _trouble(rng: random.Random, name: str) -> tuple[str, Turn] | None:
@@ -140,7 +157,8 @@ def web_open(rng: random.Random, split: Split) -> Conversation:
     asked = rng.choice(phrases(_OPEN, split)).replace("{x}", url)
     book = pages.Notebook(rng, split, 1, 3)
     body = book.pages[0].partition("\n")[2]
-    came = f"[1] {url}\n{body}"
+    title = _titled(topic(rng, split))
+    came = f"{title}\n{url}\n\n[1] {url} > {title}\n{body}" if rng.random() < 0.7 else f"[1] {url}\n{body}"
     first = body.replace("\n", " ").split(". ")[0].rstrip(".")
     return _finish(rng, asked, call("web_open", url=url), (came, assistant(f"{first}. [1]")), "web_open")
 
