@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llmos.formats import THINK_CLOSE, THINK_OPEN, TOOL_CALL_CLOSE, TOOL_CALL_OPEN
 from llmos.kernel.families.hermes import Hermes
+from llmos.kernel.neutralise import neutralise
 from llmos.kernel.protocol import (
     Chunk,
     Finished,
@@ -65,7 +66,9 @@ def estimate(text: str) -> int:
 
 def message_json(message: Message) -> dict[str, Any]:
     """A message in OpenAI's form."""
-    out: dict[str, Any] = {"role": message.role, "content": message.content}
+    # The server's tokenizer may read special tokens anywhere, so data must not hold any.
+    content = message.content if message.role == "system" else neutralise(message.content)
+    out: dict[str, Any] = {"role": message.role, "content": content}
     if message.tool_calls:
         out["tool_calls"] = [
             {
@@ -73,7 +76,7 @@ def message_json(message: Message) -> dict[str, Any]:
                 "type": "function",
                 "function": {
                     "name": call.name,
-                    "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
+                    "arguments": neutralise(json.dumps(dict(call.arguments), ensure_ascii=False)),
                 },
             }
             for call in message.tool_calls
@@ -85,7 +88,8 @@ def message_json(message: Message) -> dict[str, Any]:
 
 def tool_json(tool: ToolSpec) -> dict[str, Any]:
     """A tool in OpenAI's form."""
-    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    description = neutralise(tool.description)
+    function = {"name": tool.name, "description": description, "parameters": dict(tool.parameters)}
     return {"type": "function", "function": function}
 
 
