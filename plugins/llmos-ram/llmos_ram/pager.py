@@ -13,7 +13,7 @@ from datetime import datetime
 
 import numpy as np
 
-from llmos.plugins import Host, Turn
+from llmos.plugins import Host, Job, Turn
 from llmos.types import Labels, Message, Page
 from llmos_ram import memories as memory_facts
 from llmos_ram.eviction import eviction_order
@@ -37,6 +37,7 @@ class Pager:
         self._lengths: dict[int, int] = {}
         self._vectors: dict[str, ChatVectors] = {}
         self._evicted: dict[str, int] = {}
+        self._embedding = threading.Lock()
         #: the chat of the last turn, for the panel and the status bar.
         self.last_chat = ""
         if self.store.set_aside is not None:
@@ -81,7 +82,18 @@ class Pager:
         return self.store.rows_of([one.id for one in messages])
 
     def embed_new(self, limit: int = 256) -> int:
-        """Give vectors to pages that have none, newest first; returns how many got one."""
+        """Give vectors to pages that have none, newest first; returns how many got one.
+
+        One caller at a time: others return at once, the one at work takes their pages too.
+        """
+        if not self._embedding.acquire(blocking=False):
+            return 0
+        try:
+            return self._embed_missing(limit)
+        finally:
+            self._embedding.release()
+
+    def _embed_missing(self, limit: int) -> int:
         embedder = self.host.embedder_id()
         done = 0
         while embedder and done < limit:
@@ -231,10 +243,18 @@ class Pager:
         return ""
 
     def turn_done(self, turn: Turn) -> None:
-        """Index what was said in the turn; vectors follow off the critical path."""
+        """Index what was said in the turn; vectors follow in a job, so that no turn waits for them."""
         said = [*turn.messages[-8:], turn.user] + ([turn.answer] if turn.answer is not None else [])
         self.index(turn.chat_id, said)
-        self.embed_new()
+        if not self._embedding.locked() and self.host.embedder_id():
+            self.host.jobs.start("vectors of pages", self._embed_all)
+
+    def _embed_all(self, job: Job) -> None:
+        """Embed until nothing is missing or the user stops it."""
+        done = 0
+        while not job.cancelled and (count := self.embed_new(_EMBED_BATCH)):
+            done += count
+            job.progress(done, 0, "pages")
 
     def forget_chat(self, chat_id: str) -> int:
         """Remove what is kept of a chat, when it was deleted."""

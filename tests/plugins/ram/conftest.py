@@ -15,6 +15,22 @@ from llmos_ram.words import content_words
 from llmos.types import USER_LABELS, Labels, Message, Page
 
 
+class FakeJob:
+    cancelled = False
+
+    def progress(self, done: float, total: float, text: str = "") -> None:
+        self.done = done
+
+
+class FakeJobs:
+    """Runs a job at once, so that tests see its effect."""
+
+    def start(self, name: str, function: Any) -> FakeJob:
+        job = FakeJob()
+        function(job)
+        return job
+
+
 class FakeHost:
     """Deterministic vectors: the sum of one random direction a content word."""
 
@@ -28,6 +44,7 @@ class FakeHost:
         self.embedder = "words"
         self.windows: dict[str, list[Page]] = {}
         self.chats: dict[str, list[Message]] = {}
+        self.jobs = FakeJobs()
         self.pinned: list[tuple[str, str, bool]] = []
 
     def count_tokens(self, text: str) -> int:
