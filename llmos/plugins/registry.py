@@ -136,6 +136,7 @@ class Registry:
         self._closing: set[asyncio.Task[None]] = set()
         self._slots: dict[str, Slot] = {}
         self.rescan()
+        self._tell_missing()
 
     #: Told what plugins in their own processes reach for; only the conformance kit sets it.
     _seen: Callable[[str, str], None] | None = None
@@ -176,6 +177,22 @@ class Registry:
         )
         self._slots = {slot.name: slot for slot in ordered}
         return sorted(seen - before)
+
+    def _tell_missing(self) -> None:
+        """One line when plugins that the user installed are gone, as after an upgrade of the program."""
+        if self.safe_mode or self._services is None:
+            return
+        try:
+            entries = read_lock(self.folders).entries
+        except UserError:
+            return  # told by rescan
+        missing = sorted(set(entries) - set(self._slots))
+        if missing:
+            self._notify(
+                f"Plugins that you installed are missing: {', '.join(missing)}; "
+                "`llmos plugins upgrade --restore` puts them back.",
+                "warning",
+            )
 
     def plugins(self) -> list[Slot]:
         """Every installed plugin, in calling order."""
