@@ -8,11 +8,36 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
+import tempfile
+from functools import cache
 from pathlib import Path
 
+import psutil
+
 MAX_ENTRIES = 10_000
+_MADE = re.compile(r"llmos-code-(\d+)-\w+")
+
+
+@cache
+def _swept() -> None:
+    """Remove what a program that was killed left behind; once a run."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(tempfile.gettempdir()):
+            found = _MADE.fullmatch(entry.name)
+            if found is None or not entry.is_dir(follow_symlinks=False):
+                continue
+            mine = not hasattr(os, "getuid") or entry.stat(follow_symlinks=False).st_uid == os.getuid()
+            if mine and not psutil.pid_exists(int(found[1])):
+                remove(Path(entry.path))
+
+
+def make() -> Path:
+    """A new folder for a session."""
+    _swept()
+    return Path(tempfile.mkdtemp(prefix=f"llmos-code-{os.getpid()}-"))
 
 
 def over_limit(folder: Path, pid: int, disk_mb: int) -> str:

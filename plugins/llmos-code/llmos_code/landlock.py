@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import platform
 import sys
-import tempfile
 from pathlib import Path
 
-from llmos_code import seccomp
-from llmos_code.folders import remove
+from llmos_code import folders, seccomp
 from llmos_code.interpreter import environment, interpreter
 from llmos_code.limits import Limits, Tier
 from llmos_code.process import Launch, ProcessSession, guest_file
@@ -49,7 +47,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
         SandboxError: the guest did not start or could not confine itself.
     """
     python = interpreter()
-    folder = Path(tempfile.mkdtemp(prefix="llmos-code-"))
+    folder = folders.make()
     (folder / "files").symlink_to(files)
     rules = [(str(path), "read") for path in (python.library, *python.packages, *python.system)]
     rules += [(path, "read") for path in ("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo")]
@@ -70,7 +68,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
         bpf=lambda pid: seccomp.program(platform.machine(), "shared", process=pid),
         folder=folder,
     )
-    return ProcessSession("landlock", launch, limits, lambda: remove(folder))
+    return ProcessSession("landlock", launch, limits, lambda: folders.remove(folder))
 
 
 TIER = Tier("landlock", "Landlock + seccomp + limits", missing, open_session)

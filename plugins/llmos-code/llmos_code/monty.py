@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import Any
 
-from llmos_code.folders import remove
+from llmos_code import folders
 from llmos_code.limits import Cancelled, Limits, Progress, RunResult, SandboxError, Tier
 
 
@@ -42,7 +41,7 @@ class MontySession:
         self._limits = limits
         self._lock = threading.Lock()
         self._closed = False
-        self._folder = Path(tempfile.mkdtemp(prefix="llmos-code-"))
+        self._folder = folders.make()
         # The library's objects are used from one thread only.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="code-monty")
         self._pid: int | None = None
@@ -187,7 +186,7 @@ class MontySession:
         for name in ("_session", "_pool"):
             with contextlib.suppress(Exception):
                 getattr(self, name).__exit__(None, None, None)
-        remove(self._folder)
+        folders.remove(self._folder)
 
 
 def table_of(value: Any) -> dict[str, Any] | None:

@@ -53,7 +53,7 @@ def llmos_tools(host: Host) -> Sequence[Tool]:
         images = save_images(host.data_dir / "images", result.images)
         return tool_result(result, images, runner.sources(context.chat_id))
 
-    return [Tool(python, EffectClass.EXECUTE, time_limit=60.0, result_limit=8_000, contained=True)]
+    return [Tool(python, EffectClass.EXECUTE, time_limit=620.0, result_limit=8_000, contained=True)]
 
 
 @hookimpl

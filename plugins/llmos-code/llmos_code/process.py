@@ -25,6 +25,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from llmos_code.folders import over_limit
 from llmos_code.limits import Cancelled, Limits, Progress, RunResult, SandboxError
 
@@ -274,8 +276,6 @@ class ProcessSession:
             if problem:
                 return problem
         if self._launch.watch_memory_mb:
-            import psutil
-
             with contextlib.suppress(psutil.Error):
                 used = psutil.Process(self._process.pid).memory_info().rss >> 20
                 if used > self._launch.watch_memory_mb:

@@ -48,6 +48,8 @@ class Runner:
         self._lock = threading.Lock()
         self._desks: OrderedDict[str, _Desk] = OrderedDict()
         self._probing: threading.Thread | None = None
+        self._timer: threading.Timer | None = None
+        self._closed = False
         shutil.rmtree(folder / "files", ignore_errors=True)  # left over from a crash
 
     @property
@@ -85,7 +87,8 @@ class Runner:
             limit = min(seconds, self._limits.seconds) if seconds else self._limits.seconds
             result = desk.session.run(code, seconds=limit, progress=progress, cancelled=cancelled)
             desk.used = time.monotonic()
-            return result
+        self._look_later()
+        return result
 
     def hand_in(self, paths: Sequence[Path], chat: str = "") -> list[str]:
         """Copy files for the chat's session; returns the names under ``files``.
@@ -121,6 +124,9 @@ class Runner:
         with self._lock:
             desks = list(self._desks.values())
             self._desks.clear()
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
         for desk in desks:
             _clear(desk)
 
@@ -151,6 +157,31 @@ class Runner:
             SandboxError: none holds.
         """
         return self._tiers.choose()
+
+    def _look_later(self) -> None:
+        """Look for idle sessions when the one that was just used could have become one."""
+        with self._lock:
+            if self._timer is not None or self._closed:
+                return
+            self._timer = threading.Timer(IDLE_SECONDS, self._end_idle)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end_idle(self) -> None:
+        """End the sessions that nobody used for long; look again while there are others."""
+        with self._lock:
+            self._timer = None
+            open_desks = [desk for desk in self._desks.values() if desk.session is not None]
+        for desk in open_desks:
+            if time.monotonic() - desk.used >= IDLE_SECONDS and desk.lock.acquire(blocking=False):
+                try:
+                    if desk.session is not None:
+                        desk.session.close()
+                        desk.session = None
+                finally:
+                    desk.lock.release()
+        if any(desk.session is not None for desk in open_desks):
+            self._look_later()
 
     def _probe(self) -> None:
         try:

@@ -7,10 +7,9 @@ that every tier must pass at start decides on the machine itself.
 from __future__ import annotations
 
 import platform
-import tempfile
 from pathlib import Path
 
-from llmos_code.folders import remove
+from llmos_code import folders
 from llmos_code.interpreter import environment, interpreter
 from llmos_code.limits import Limits, Tier
 from llmos_code.process import Launch, ProcessSession, guest_file
@@ -56,7 +55,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
         SandboxError: sandbox-exec or the guest did not start.
     """
     python = interpreter()
-    folder = Path(tempfile.mkdtemp(prefix="llmos-code-")).resolve()
+    folder = folders.make().resolve()
     (folder / "files").symlink_to(files.resolve())
     readable = [python.executable, python.library, *python.packages, guest_file().resolve(), files.resolve()]
     rlimits = limits.rlimits()
@@ -78,7 +77,7 @@ def open_session(limits: Limits, files: Path) -> ProcessSession:
         folder=folder,
         watch_memory_mb=limits.memory_mb,
     )
-    return ProcessSession("sandbox-exec", launch, limits, lambda: remove(folder))
+    return ProcessSession("sandbox-exec", launch, limits, lambda: folders.remove(folder))
 
 
 TIER = Tier("sandbox-exec", "macOS sandbox-exec + limits", missing, open_session)

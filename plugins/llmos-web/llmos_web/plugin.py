@@ -57,8 +57,8 @@ def llmos_tools(host: Host) -> Sequence[Tool]:
             return ToolResult(str(error), ok=False, labels=labels_of(url))
 
     return [
-        Tool(web_search, EffectClass.NETWORK, time_limit=30.0, result_limit=8_000),
-        Tool(web_open, EffectClass.NETWORK, time_limit=30.0, result_limit=12_000),
+        Tool(web_search, EffectClass.NETWORK, time_limit=90.0, result_limit=8_000),
+        Tool(web_open, EffectClass.NETWORK, time_limit=90.0, result_limit=12_000),
     ]
 
 
