@@ -286,9 +286,14 @@ class Conversation(BranchMixin, ViewMixin):
             await self.open()
         user = Message("user", text, chat_id=self.chat_id, parent_id=self._leaf)
         user.pages = tuple(self.window.number(pages))
-        await self.store.run(self._store_user, user)
-        self._leaf = user.id
-        self.window.append(user)
+        before, self._leaf = self._leaf, user.id
+        slot = self.window.append(user)
+        try:  # shielded: a stop in this moment must not tear the branch
+            await asyncio.shield(self.store.run(self._store_user, user))
+        except UserError:
+            self._leaf = before
+            self.window.slots.remove(slot)
+            raise
         if _ADDRESS.search(text):
             self._user_texts.append(text)
         await self._answer(emit, user, options, bring=True)

@@ -284,22 +284,23 @@ class TurnRun:
         """Run the calls of one generation in order; each result becomes a page."""
         self._pending = list(calls)
         for call in calls:
-            result = await self._runner.run(call)
-            self._pending.remove(call)
-            await self._keep_result(call, result)
+            await self._keep_result(call, await self._runner.run(call))
 
     async def _keep_result(self, call: ToolCall, result: ToolResult) -> None:
         p = self._p
         message = self._result_message(call, result)
         pages = p.window.number(await self._budget.take_within(result.pages, self._budget.prompt_tokens // 3))
         message = replace(message, content=await self._budget.clip_result(message.content), pages=tuple(pages))
+        tokens = await self._budget.count(message.content)
+        # From here on without awaiting: a stop must find the call with its result or without.
         try:
-            await p.store.run(p.store.add_message, message)
+            p.store.add_message(message)
         except StoreError as error:
             p.unsaved.append(message)
             p.emit(Notice(f"{error} The result is kept in memory for now.", "warning"))
+        self._pending.remove(call)
         slot = p.window.append(message)
-        slot.page.tokens = await self._budget.count(message.content)
+        slot.page.tokens = tokens
         for page in (slot.page, *slot.attached):
             p.emit(PageIn(page))
         self._parent = message.id

@@ -717,12 +717,12 @@ async def test_options_reach_middleware(make_bench: Make) -> None:
 
 
 async def test_a_full_disk_under_an_answer_loses_nothing(make_bench: Make) -> None:
-    bench: Bench = await make_bench(["a long answer " * 3_000, "second"], context=16_384)
+    bench: Bench = await make_bench(["short"], context=16_384)
     chat = bench.chat()
     await bench.talk(chat, "warm up")
     events: list[Event] = []
     pages = bench.store.database.execute("PRAGMA page_count")[0][0]
-    bench.kernel.script = ["x " * 4_000, "second", "third"]
+    bench.kernel.script = ["longword " * 6_000, "second", "third"]
     async for event in chat.send("first"):
         events.append(event)
         if isinstance(event, TurnStarted):
@@ -737,7 +737,7 @@ async def test_a_full_disk_under_an_answer_loses_nothing(make_bench: Make) -> No
     bench.store.database.execute("PRAGMA max_page_count = 1000000")
     await bench.talk(chat, "room again")
     branch = bench.store.branch(chat.chat_id)
-    assert [m.content[:9] for m in branch[2:]] == ["first", "x x x x x", "room agai", "second"]
+    assert [m.content[:9] for m in branch[2:]] == ["first", "longword ", "room agai", "second"]
 
 
 async def test_an_address_in_an_imported_message_was_not_typed_by_the_user(make_bench: Make) -> None:
