@@ -122,6 +122,7 @@ def fact(rng: random.Random, split: Split) -> Fact:
     big = thing[0].upper() + thing[1:]
     number = rng.choice((rng.randrange(2, 100), rng.randrange(100, 5000)))
     build = rng.randrange(11)
+    asked: tuple[str, ...]
     if build == 0:
         return Fact(f"{who} {past} {thing} {when}.", (f"Who {past} {thing}?",), who)
     if build == 1:

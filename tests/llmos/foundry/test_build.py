@@ -20,7 +20,11 @@ def test_nano_build_runs_through_every_stage(tmp_path: Path) -> None:
     corpus.mkdir()
     (corpus / "a.jsonl").write_text(
         "\n".join(
-            json.dumps({"text": f"Story {n}. The boy and the dog went to the river, and it was the best day of the year."})
+            json.dumps(
+                {
+                    "text": f"Story {n}. The boy and the dog went to the river, and it was the best day of the year."
+                }
+            )
             for n in range(400)
         )
     )

@@ -2,6 +2,7 @@
 
 import random
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmos.formats import BUNDLED_TOOLS, NOT_IN_PAGES
 from llmos.foundry.scoring import last_number, parse_call, score, visible, wilson, word_f1
-from llmos.foundry.tasks import arithmetic, help, memory, pages, refuse, smalltalk, tools
+from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import Split, made_up, phrases
 from llmos.foundry.tasks.mix import conversation
 from llmos.foundry.tasks.relations import NEW_RELATIONS, TRAIN_RELATIONS, improvised
@@ -49,6 +50,24 @@ def test_page_answers_are_stated_on_the_cited_page(seed: int, split: Split) -> N
     assert made.answer in cited
     assert score(made, made.turns[-1].content)["exact"] == 1.0
     assert score(made, NOT_IN_PAGES)["correct"] == 0.0
+
+
+@given(st.integers(0, 10**6), st.sampled_from([Split.TRAIN, Split.NAMES]))
+def test_prose_answers_are_sentences_of_the_cited_page(seed: int, split: Split) -> None:
+    made = prose.answer_from_prose(rng(seed), split)
+    sentence = made.turns[-1].content.rpartition(" [")[0]
+    assert sentence in made.options["pages"][made.options["page"] - 1]
+    assert made.answer in sentence
+    assert sum(sentence in page for page in made.options["pages"]) == 1
+
+
+@given(st.integers(0, 10**6), st.sampled_from([pages.several_questions, prose.several_prose_questions]))
+def test_later_questions_are_answered_from_the_first_turn(seed: int, make: Any) -> None:
+    turns = make(rng(seed), Split.TRAIN).turns
+    assert [t.role for t in turns] == ["user", "assistant"] * (len(turns) // 2)
+    for turn in turns[1::2]:
+        assert turn.content == NOT_IN_PAGES or re.search(r"\[\d\]$", turn.content)
+    assert all("[1]" not in t.content for t in turns[2::2])
 
 
 @given(st.integers(0, 10**6))
