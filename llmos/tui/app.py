@@ -114,7 +114,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         screen = self.screen
         if hasattr(screen, "backend_ready"):
             await screen.backend_ready()
-        self.set_interval(1.0, self.refresh_status)
+        self.set_interval(8.0 if self.options.slow else 1.0, self.refresh_status)
         await self.load_model(self._model)
 
     async def load_model(self, name: str = "") -> None:

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 #: Repaints of growing text a second.
 RATE = 12.0
-SLOW_RATE = 1.5
+#: In slow mode each repaint of text costs a screen of bytes, so it comes whole, at the end of a
+#: block; meanwhile one short line counts its characters in steps of so many.
+SLOW_STEP = 1_000
 
 
 class TurnDrawer:
@@ -70,7 +72,7 @@ class TurnDrawer:
         self.approval: ApprovalBlock | None = None
         self.done = False
         self._clean = clean
-        self._seconds = 1.0 / (SLOW_RATE if slow else RATE)
+        self._slow = slow
         self._on_event = on_event
         self._events: list[Event] = []
         self._transcript: Transcript | None = None
@@ -131,13 +133,18 @@ class TurnDrawer:
     def _flush_later(self) -> None:
         if self._timer_runs or self._transcript is None:
             return
+        if self._slow:
+            written = sum(map(len, self._waiting_text)) // SLOW_STEP * SLOW_STEP
+            if self._answer is not None and written:
+                self._answer.set_waiting(f"Writing … {written} characters; Esc stops")
+            return
         self._timer_runs = True
 
         def now() -> None:
             self._timer_runs = False
             self.flush()
 
-        self._transcript.set_timer(self._seconds, now)
+        self._transcript.set_timer(1.0 / RATE, now)
 
     def _cleaned(self, event: Event) -> Event:
         if isinstance(event, TextDelta | ThinkingDelta | Notice):
@@ -209,7 +216,7 @@ class TurnDrawer:
         if self._answer is None:
             await self._new_answer()
         self._waiting_text.append(text)
-        if first:
+        if first and not self._slow:
             self.flush()
         else:
             self._flush_later()

@@ -37,6 +37,11 @@ class ChatBase(TabScreen):
         self.editing = ""
 
     @property
+    def alive(self) -> bool:
+        """False while the program ends: events may still come, but there is nothing to draw on."""
+        return self.is_running and bool(self.query("#transcript"))
+
+    @property
     def filled(self) -> bool:
         """True once the parts are there that the first paint did without."""
         return bool(self.query("#completion"))
@@ -179,8 +184,10 @@ class ChatBase(TabScreen):
 
     def set_title(self, title: str) -> None:
         """The chat's title on the right of the tab bar."""
-        self.query_one(TabBar).set_title(title)
+        for bar in self.query(TabBar):
+            bar.set_title(title)
 
     def set_hint(self, hint: str) -> None:
         """Keys that matter now, in the status bar."""
-        self.query_one(StatusBar).set_hint(hint)
+        for bar in self.query(StatusBar):
+            bar.set_hint(hint)

@@ -92,9 +92,9 @@ class TurnActions(ChatBase):
             await drawer.run(events)
         finally:
             face.turns.pop(chat_id, None)
-            if self.is_attached:
-                self.set_hint("")
-        await self._after_turn(chat_id, drawer)
+        if self.alive:
+            self.set_hint("")
+            await self._after_turn(chat_id, drawer)
 
     async def _after_turn(self, chat_id: str, drawer: TurnDrawer) -> None:
         """Take over what was stored: ids, branches, the list's order."""
@@ -118,6 +118,8 @@ class TurnActions(ChatBase):
             TurnStarted,
         )
 
+        if not self.alive:
+            return
         here = drawer.chat_id == self.chat_id
         if here and isinstance(event, TextDelta | ThinkingDelta | ToolAsked | ToolDone):
             self.mark_new_below()
