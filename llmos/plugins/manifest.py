@@ -27,6 +27,9 @@ MANIFEST_NAME = "llmos-plugin.toml"
 #: Every hook of the surface, from the hook file itself.
 HOOK_NAMES = tuple(name for name in vars(hookspecs) if name.startswith("llmos_"))
 
+#: What faces call of the things that hooks return; they have deadlines of their own.
+VIEWS = ("view_panel", "act_panel", "view_status", "render")
+
 #: Hooks whose results hold live Python objects and so cannot cross a pipe.
 IN_PROCESS_HOOKS = frozenset({"llmos_generators", "llmos_widgets"})
 
@@ -181,8 +184,8 @@ class Manifest(_Part):
             if getattr(self, part) and f"llmos_{part}" not in self.hooks:
                 raise ValueError(f"it declares {part}, so hooks must name llmos_{part}")
         for name, seconds in self.deadlines.items():
-            if name not in HOOK_NAMES or not 0 < seconds <= 60:
-                raise ValueError(f"deadlines.{name} must be a hook's name with 0 to 60 seconds")
+            if name not in (*HOOK_NAMES, *VIEWS) or not 0 < seconds <= 60:
+                raise ValueError(f"deadlines.{name} must be a hook or view with 0 to 60 seconds")
         return self
 
     @property

@@ -39,7 +39,7 @@ _ELEMENT_KEYS = {
     "form": ("schema", "values"),
     "actions": ("actions",),
 }
-_SLOW_IMPORT = 2.0
+_SLOW_IMPORT = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from tests.llmos.plugins.conftest import MakePlugin
         ('name = "a"\n[[tools]]\nname = "t"', "hooks must name llmos_tools"),
         ('name = "a"\nhooks = ["llmos_panels"]\n[[panels]]\nid = "x"', "at panels.0.title"),
         ('name = "a"\n[deadlines]\nllmos_context = 900', "0 to 60 seconds"),
+        ('name = "a"\n[deadlines]\nact_wildly = 5', "0 to 60 seconds"),
         ('name = "a"\n[settings]\ntype = "string"', "JSON schema of an object"),
         ('name = "a"\nhooks = ["llmos_commands"]\n[[commands]]\nname = "a b c"\nhelp = "x"', "commands.0.name"),
     ],
