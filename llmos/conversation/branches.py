@@ -18,6 +18,7 @@ class BranchMixin:
     chat_id: str
     store: Store
     window: Window
+    _swapped: list[Page] | None
 
     @property
     def busy(self) -> bool:
@@ -129,7 +130,15 @@ class BranchMixin:
         return [*self.window.pages, *await self.store.run(self.swapped)]
 
     def swapped(self) -> list[Page]:
-        """Pages of the branch that were evicted, oldest first."""
+        """Pages of the branch that were evicted, oldest first.
+
+        Read once and then kept up to date: a memory map looks every other second.
+        """
+        if self._swapped is None:
+            self._swapped = self._read_swapped()
+        return list(self._swapped)
+
+    def _read_swapped(self) -> list[Page]:
         states = self.store.page_states(self.chat_id)
         if not any(state.swapped for state in states.values()):
             return []
@@ -139,6 +148,11 @@ class BranchMixin:
             slot = shadow.append(message, states)
             found.extend(page for page in (*slot.attached, slot.page) if page.where == "swapped")
         return found
+
+    def note_evicted(self, pages: list[Page]) -> None:
+        """Keep the list of evicted pages up to date."""
+        if self._swapped is not None:
+            self._swapped.extend(pages)
 
     async def pin_page(self, page_id: str, pinned: bool = True) -> None:
         """Keep a page in the window for good, or no longer; an evicted one comes back to its place."""
@@ -156,6 +170,7 @@ class BranchMixin:
         """Take a page out of the window by hand; returns what left (nothing for a pinned one)."""
         self._refuse_while_busy()
         gone = self.window.evict([page_id], 1, self.window.candidates(""), "")
+        self.note_evicted(gone)
         await self.store.run(self.store.set_page_states, self.chat_id, self.window.states(gone))
         return gone
 

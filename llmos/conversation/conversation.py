@@ -15,6 +15,7 @@ from llmos.conversation.branches import BranchMixin
 from llmos.conversation.errors import Busy, PromptTooLong
 from llmos.conversation.intake import attachments as pages_of
 from llmos.conversation.intake import clean_input
+from llmos.conversation.personas import chat_settings
 from llmos.conversation.ports import Plugins
 from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for, tools_for
 from llmos.conversation.store import Store
@@ -106,6 +107,7 @@ class Conversation(BranchMixin, ViewMixin):
         self._user_texts: list[str] = []
         self._result_urls: list[str] = []
         self._unsaved: list[Message] = []
+        self._swapped: list[Page] | None = None
 
     # -- opening ---------------------------------------------------------------------------
 
@@ -137,11 +139,10 @@ class Conversation(BranchMixin, ViewMixin):
         messages = self.store.branch(self.chat_id)
         self._leaf = messages[-1].id if messages else None
         self.window.fill(messages, self.store.page_states(self.chat_id))
-        self._user_texts = [  # an imported message was not typed here, whoever is said to have written it
-            m.content
-            for m in messages
-            if m.role == "user" and not m.labels.tainted and _ADDRESS.search(m.content)
-        ]
+        self._swapped = None
+        # An imported message was not typed here, whoever is said to have written it.
+        typed = [m.content for m in messages if m.role == "user" and not m.labels.tainted]
+        self._user_texts = [text for text in typed if _ADDRESS.search(text)]
         self._result_urls = [str(url) for m in messages if m.role == "tool" for url in m.stats.get("urls", ())]
         return messages
 
@@ -353,11 +354,10 @@ class Conversation(BranchMixin, ViewMixin):
 
     async def _parts(self, emit: Callable[[Event], None], options: dict[str, Any]) -> TurnParts:
         """What the turn works with, from settings of user, chat and turn."""
-        chat = await self.store.run(self.store.chat_settings, self.chat_id)
+        await self.plugins.prepare()
+        chat = await chat_settings(self.store, self.chat_id, self.plugins, options)
         self.window.low_water = self.settings.low_water
         self.window.set_system(system_prompt_for(self.settings, chat, options, self.kernel.model))
-        await self.plugins.prepare()
-        tools = tools_for(self.plugins.tools(), chat, options)
         rounds = int(options.get("tool_rounds", self.settings.tool_rounds))
         return TurnParts(
             chat_id=self.chat_id,
@@ -366,7 +366,7 @@ class Conversation(BranchMixin, ViewMixin):
             guard=self.guard,
             plugins=self.plugins,
             window=self.window,
-            tools=tools if rounds else [],
+            tools=tools_for(self.plugins.tools(), chat, options) if rounds else [],
             sampling=sampling_for(self.settings, chat, options, self.kernel.model),
             max_tokens=max_tokens_for(self.settings, chat, options),
             tool_rounds=rounds,
@@ -377,6 +377,7 @@ class Conversation(BranchMixin, ViewMixin):
             window_state=self.window_state,
             result_urls=self._result_urls,
             unsaved=self._unsaved,
+            on_evicted=self.note_evicted,
             on_death=self._on_death,
         )
 

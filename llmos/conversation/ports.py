@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from llmos.plugins.contributions import ToolContext, Turn
+from llmos.plugins.contributions import Persona, ToolContext, Turn
 from llmos.plugins.hookspecs import Middleware
 from llmos.types import (
     Page,
@@ -54,6 +54,10 @@ class Plugins(Protocol):
         the coroutine sets the context's ``cancelled`` and returns at once. ``context.progress``
         may be called from any thread.
         """
+        ...
+
+    async def personas(self) -> list[Persona]:
+        """Experts that plugins bring."""
         ...
 
     def middleware(self) -> list[tuple[str, Middleware]]:

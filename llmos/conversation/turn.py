@@ -73,6 +73,7 @@ class TurnParts:
     window_state: Callable[[Sequence[ToolSpec]], WindowState]
     result_urls: list[str] = field(default_factory=list)
     unsaved: list[Message] = field(default_factory=list)
+    on_evicted: Callable[[list[Page]], None] = lambda pages: None
     on_death: Callable[[], None] = lambda: None
 
 
@@ -126,6 +127,7 @@ class TurnRun:
     async def _evicted(self, pages: list[Page]) -> None:
         """Keep what left, and tell."""
         p = self._p
+        p.on_evicted(pages)
         await p.store.run(p.store.set_page_states, p.chat_id, p.window.states(pages))
         for page in pages:
             p.emit(PageOut(page))

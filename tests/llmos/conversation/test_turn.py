@@ -313,6 +313,7 @@ async def test_old_pages_leave_in_batches_and_are_told(make_bench: Make) -> None
         evictions += bool(gone)
         assert len(bench.kernel.requests[-1].prompt) + 16 <= 400
         assert f"Message {turn}" in bench.kernel.prompts[-1]
+        assert len(chat.swapped()) + len(chat.window.pages) == 2 * turn + 2  # kept up to date
     assert 2 <= evictions <= 12  # batches, not one message a turn
     states = bench.store.page_states(chat.chat_id)
     assert any(state.swapped for state in states.values())
