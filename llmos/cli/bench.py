@@ -32,7 +32,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "paging": ("llmos.bench.paging:run", "The window as paged memory, against a sliding window."),
     "web": ("llmos.bench.web:run", "Search and reading of pages."),
     "code": ("llmos.bench.code:run", "The sandbox: what gets out, and what it costs."),
-    "reason": ("llmos.bench.reason:run", "Accuracy over thinking time."),
+    "reason": ("llmos.bench.reasoning:run", "Accuracy over thinking time."),
 }
 
 

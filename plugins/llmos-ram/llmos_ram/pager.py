@@ -185,7 +185,9 @@ class Pager:
         window = [page for page in turn.window if page.where == "window"]
         present = {page.message_id for page in window if page.message_id}
         texts = {page.text for page in window}
-        budget = min(turn.budget, int(self.host.settings.get("recall_tokens", 512)))
+        # A small window must not fill up with what is brought: a sixth of it at most.
+        sixth = self.host.context_size // 6 or turn.budget
+        budget = min(turn.budget, sixth, int(self.host.settings.get("recall_tokens", 512)))
         brought: list[Page] = []
         for memory in self._memories_for(turn.user.content):
             page = memory_page(memory)
@@ -197,7 +199,7 @@ class Pager:
         recalled: list[Recalled] = []
         if swapped or self.host.settings.get("other_chats", False):
             recalled = self.recall(
-                turn.user.content, turn.chat_id, budget=budget, without=sorted(present), branch=branch
+                turn.user.content, turn.chat_id, budget=budget, without=sorted(present), branch=branch, limit=8
             )
             brought += [recalled_page(one, turn.chat_id) for one in recalled]
         with self._lock:

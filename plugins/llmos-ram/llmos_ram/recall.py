@@ -21,7 +21,7 @@ RRF_K = 10
 #: How many of each list enter the fusion.
 DEPTH = 50
 #: Pages that follow the best one are brought while their fused score is at least this share of it.
-FLOOR = 0.25
+FLOOR = 0.4
 #: A question or an idle remark seldom holds what is looked for.
 QUESTION_WEIGHT = 0.35
 
