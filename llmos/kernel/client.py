@@ -157,7 +157,15 @@ class KernelClient:
         return answer.get("value"), data
 
     async def load(self, request: LoadRequest) -> ModelInfo:
-        """Load a model, replacing the present one; a refusal leaves the present one as it is."""
+        """Load a model, replacing the present one; a refusal leaves the present one as it is.
+
+        A cancelled load goes on in the background: the worker cannot be interrupted in it.
+        """
+        task = asyncio.create_task(self._load(request), name="kernel-load")
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    async def _load(self, request: LoadRequest) -> ModelInfo:
         async with self._starting:
             if self._closed:
                 raise KernelError("The kernel is closed.")

@@ -22,6 +22,10 @@ from llmos.kernel.sequences import SequenceTable, Slot
 CHUNK_ALONE = 128
 CHUNK_BESIDE = 64
 
+#: Where the larger chunk would take longer than this (seconds), the smaller one is used, so that
+#: a stop is obeyed sooner.
+SLOW_CHUNK = 1.0
+
 #: While a person's job runs, background jobs take part in one step of this many.
 BACKGROUND_SHARE = 8
 
@@ -55,6 +59,7 @@ class Scheduler:
         self._tick = 0
         self._rate = 0.0
         self._last_step = 0.0
+        self._prefill_pace = 0.0  # seconds per prompt token, of late
 
     # -- from the worker ----------------------------------------------------------------------
 
@@ -142,7 +147,8 @@ class Scheduler:
         prefilling = next((job for job in jobs if not job.lanes), None)
         chunk: list[int] = []
         if prefilling is not None and prefilling.slot is not None:
-            size = CHUNK_BESIDE if rows else CHUNK_ALONE
+            slow = self._prefill_pace * CHUNK_ALONE > SLOW_CHUNK
+            size = CHUNK_BESIDE if rows or slow else CHUNK_ALONE
             chunk = prefilling.prompt[prefilling.done : prefilling.done + size]
             last = prefilling.done + len(chunk) == len(prefilling.prompt)
             number, start = prefilling.slot.number, prefilling.done
@@ -151,8 +157,11 @@ class Scheduler:
                 rows[-1] = (*rows[-1][:3], True)
         if not rows:
             return
+        before = time.perf_counter()
         if not self._decode(rows, jobs):
             return
+        if len(chunk) >= CHUNK_BESIDE:
+            self._prefill_pace = (time.perf_counter() - before) / len(chunk)
         self._after(lanes, prefilling, chunk, len(rows) - 1)
 
     def _taking_part(self) -> list[Job]:

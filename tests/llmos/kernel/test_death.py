@@ -84,6 +84,33 @@ async def test_a_call_during_the_restart_waits(client: KernelClient) -> None:
     assert (await answer(client, GenerateRequest(PROMPT, max_tokens=3))).end.completion_tokens > 0
 
 
+async def test_killed_while_loading_another_model(client: KernelClient, tiny: Path) -> None:
+    before = client.model
+    os.kill(client.pid, signal.SIGSTOP)  # so that the kill comes before the load can end
+    task = asyncio.create_task(client.load(LoadRequest(tiny, context=512, threads=1)))
+    await asyncio.sleep(0.05)
+    os.kill(client.pid, signal.SIGKILL)
+    with pytest.raises(KernelDied, match="while loading"):
+        await task
+    assert await client.tokenize("x")
+    assert (await client.stats()).context == 2048
+    assert client.model == before
+
+
+async def test_killed_while_loading_the_first_model(tiny: Path) -> None:
+    client = KernelClient()
+    try:
+        task = asyncio.create_task(client.load(LoadRequest(tiny, threads=1)))
+        while not client.pid:
+            await asyncio.sleep(0.001)
+        os.kill(client.pid, signal.SIGKILL)
+        with pytest.raises(KernelDied, match="while loading"):
+            await task
+        assert (await client.load(LoadRequest(tiny, threads=1))).name == "random-tiny"
+    finally:
+        await client.close()
+
+
 async def test_a_kernel_that_keeps_dying_is_left_stopped(client: KernelClient) -> None:
     notices: list[Notice] = []
     client.on_notice(notices.append)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import AsyncIterator
@@ -152,6 +153,17 @@ async def test_another_model_takes_the_place(client: KernelClient, tmp_path: Pat
     assert (model.quantisation, model.context) == ("Q8_0", 512)
     assert "im_start" in model.chat_template  # no template of its own, but ChatML tokens
     await client.load(LoadRequest(tiny, threads=1))
+
+
+async def test_a_cancelled_load_does_not_block_what_follows(client: KernelClient, tiny: Path) -> None:
+    task = asyncio.create_task(client.load(LoadRequest(tiny, context=768, threads=1)))
+    await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    model = await client.load(LoadRequest(tiny, context=512, threads=1))
+    assert model.context == 512
+    assert (await client.stats()).context == 512
 
 
 async def test_the_thread_probe_chooses(tiny: Path) -> None:

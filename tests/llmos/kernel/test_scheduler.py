@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llmos.kernel import scheduler as scheduler_module
 from llmos.kernel.engine import Engine
 from llmos.kernel.lanes import Job
 from llmos.kernel.protocol import KernelError
@@ -77,6 +78,13 @@ def test_the_prompt_is_read_in_chunks(bench: Bench) -> None:
     bench.run()
     assert bench.progress(1) == [0, CHUNK_ALONE, 2 * CHUNK_ALONE, 300]
     assert bench.kinds(1)[-2:] == ["finished", "end"]
+
+
+def test_a_slow_model_reads_in_smaller_chunks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "SLOW_CHUNK", 0.0)
+    bench.job(1, 300)
+    bench.run()
+    assert bench.progress(1)[:4] == [0, CHUNK_ALONE, CHUNK_ALONE + CHUNK_BESIDE, CHUNK_ALONE + 2 * CHUNK_BESIDE]
 
 
 def test_a_stop_takes_effect_within_one_chunk_and_keeps_what_was_read(bench: Bench) -> None:
