@@ -16,6 +16,7 @@ from llmos.conversation.errors import Busy, PromptTooLong
 from llmos.conversation.intake import attachments as pages_of
 from llmos.conversation.intake import clean_input
 from llmos.conversation.personas import chat_settings
+from llmos.conversation.personas import chat_settings
 from llmos.conversation.ports import Plugins
 from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for, tools_for
 from llmos.conversation.store import Store

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmos.plugins.contributions import ToolContext, Turn
+from llmos.plugins.contributions import Persona, ToolContext, Turn
 from llmos.plugins.hookspecs import Middleware
 from llmos.types import Page, ToolCall, ToolResult, ToolSpec
 
@@ -32,9 +32,13 @@ class FakePlugins:
     turns: list[Turn] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     faults: list[tuple[str, BaseException]] = field(default_factory=list)
+    experts: list[Persona] = field(default_factory=list)
 
     async def prepare(self) -> None:
         return None
+
+    async def personas(self) -> list[Persona]:
+        return list(self.experts)
 
     async def context(self, turn: Turn) -> list[Page]:
         return self.bring(turn) if self.bring else []

@@ -13,7 +13,7 @@ from llmos.plugins.discovery import Found
 from llmos.plugins.manager import PluginManager
 from llmos.plugins.scaffold import new_plugin
 from llmos.settings import Folders, Settings
-from llmos.types import Event, Notice, ToolDone, TurnDone
+from llmos.types import Event, Notice, ToolDone, TurnDone, UserError
 from tests.helpers.fake_kernel import FakeKernel
 from tests.llmos.plugins.conftest import MakePlugin
 
@@ -121,3 +121,44 @@ async def test_what_the_lock_file_lists_and_is_gone_is_told(home: Folders) -> No
     (home.data / "plugins.lock.toml").write_text('[gone]\ndistribution = "llmos-gone"\n')
     _, notices, _ = await talk(home, FakeKernel(["Yes."]), [])
     assert any("missing: gone" in text and "--restore" in text for text in notices)
+
+
+PERSONA = """
+[[tools]]
+name = "near_one"
+[tools.parameters]
+type = "object"
+[[tools]]
+name = "near_two"
+[tools.parameters]
+type = "object"
+[[personas]]
+name = "Translator"
+system_prompt = "Translate into French."
+tools = ["near_two"]
+sampling = { temperature = 0.125 }
+"""
+
+
+async def test_a_persona_sets_prompt_tools_and_sampling(home: Folders, make_plugin: MakePlugin) -> None:
+    make_plugin("near", manifest='hooks = ["llmos_tools"]\n' + PERSONA, code="")
+    kernel = FakeKernel(["Oui.", "Yes.", "Oui."])
+    async with open_session(Settings(), face="test", where=home, kernel=kernel) as session:
+        session.plugins = PluginManager(Settings(), home, session.services)
+        conversation = session.conversation()
+        async for _ in conversation.send("Hello.", options={"persona": "translator"}):
+            pass
+        assert "Translate into French." in kernel.prompts[0]
+        assert "near_two" in kernel.prompts[0] and "near_one" not in kernel.prompts[0]
+        assert kernel.requests[0].sampling.temperature == 0.125
+        async for _ in conversation.send("Hello."):
+            pass
+        assert "Translate" not in kernel.prompts[-1] and "near_one" in kernel.prompts[-1]
+        session.store.set_chat_setting(conversation.chat_id, "persona", "Translator")
+        session.store.set_chat_setting(conversation.chat_id, "system_prompt", "The chat's own.")
+        async for _ in conversation.send("Hello."):
+            pass
+        assert "The chat's own." in kernel.prompts[-1] and "near_one" not in kernel.prompts[-1]
+        with pytest.raises(UserError, match="Translator"):
+            async for _ in conversation.send("Hello.", options={"persona": "nobody"}):
+                pass
