@@ -174,8 +174,8 @@ class KernelClient:
                 self._failure = ""
                 self._deaths.clear()
                 worker = await self._start()
-            elif self._request is not None:
-                worker = await self._live()
+            elif self._request is not None or not worker.alive:
+                worker = await self._live()  # waits for a restart that is under way
             self._ready.clear()
             before, self._request = self._request, request
             try:
