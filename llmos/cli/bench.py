@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "web": ("llmos.bench.web:run", "Search and reading of pages."),
     "code": ("llmos.bench.code:run", "The sandbox: what gets out, and what it costs."),
     "reason": ("llmos.bench.reasoning:run", "Accuracy over thinking time."),
+    "stages": ("llmos.bench.stages:run", "Panels of the Build tab: opening, and sliders."),
 }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from llmos.kernel.protocol import Kernel, NotAvailable
 from llmos.plugins.contributions import Element
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmos.foundry.record import BuildRecord
 
 Mark = Literal["live", "recorded", "cited"]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,23 @@ class StageBase:
     title = ""
     sentences: tuple[str, str, str] = ("", "", "")
     question = ""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Hashable, Any]] = {}
+
+    async def kept(self, name: str, key: Hashable, make: Callable[[], Awaitable[Made]]) -> Made:
+        """A part of the picture that is made anew only when what it depends on has changed.
+
+        Args:
+            name: of the part.
+            key: all that it depends on, the loaded model too.
+            make: computes it.
+        """
+        known = self._kept.get(name)
+        if known is None or known[0] != key:
+            known = self._kept[name] = (key, await make())
+        made: Made = known[1]
+        return made
 
     def controls(self, context: StageContext) -> Sequence[Control]:
         """None by default."""

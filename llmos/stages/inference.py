@@ -89,7 +89,8 @@ class InferenceStage(StageBase):
         kernel, name = context.kernel, context.model_name
         text = str(state.get("text", ""))
         sampling = sampling_of(state)
-        plain = await distribution(kernel, text, None)
+        key = (kernel.model.path if kernel.model else "", text)
+        plain = await self.kept("plain", key, lambda: distribution(kernel, text, None))
         drawn = await distribution(kernel, text, sampling)
         parts = [
             Part(
@@ -106,7 +107,7 @@ class InferenceStage(StageBase):
             )
             for title, rows in (("The model's own odds", plain), ("What the sampler draws from", drawn))
         ]
-        parts.append(await self._along(context, text))
+        parts.append(await self.kept("along", key, lambda: self._along(context, text)))
         return parts
 
     async def _along(self, context: StageContext, text: str) -> Part:

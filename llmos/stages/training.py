@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from llmos.kernel.protocol import NotAvailable
@@ -100,11 +102,17 @@ class TrainingStage(StageBase):
 
     async def view(self, context: StageContext, state: State) -> list[Part]:
         """Blocks, curves, attention, layers, neighbours, the checkpoint's words."""
-        parts = self._blocks(context)
-        parts += self._curves(context)
-        for build in (self._attention, self._contexts, self._neighbours):
+        parts = [*await self._blocks(context), *self._curves(context)]
+        loaded = context.kernel.model.path if context.kernel.model else ""
+        text, word = str(state.get("text", "")), str(state.get("word", ""))
+        looked = (text, state.get("layer"), state.get("head"))
+        for name, key, build in (
+            ("attention", (loaded, *looked), self._attention),
+            ("contexts", (loaded, text), self._contexts),
+            ("neighbours", (loaded, word), self._neighbours),
+        ):
             try:
-                parts += await build(context, state)
+                parts += await self.kept(name, key, partial(build, context, state))
             except NotAvailable as error:
                 parts.append(Part(Element("text", {"markdown": str(error)}), "live", context.model_name))
         if state.get("said"):
@@ -114,11 +122,14 @@ class TrainingStage(StageBase):
             parts.append(Part(Element("text", {"markdown": text}, title), "live", f"checkpoint of step {step}"))
         return parts
 
-    def _blocks(self, context: StageContext) -> list[Part]:
+    async def _blocks(self, context: StageContext) -> list[Part]:
         model = context.kernel.model
         if model is None or not Path(model.path).is_file():
             return []
-        found = architecture.blocks(architecture.header_of(model.path))
+        header = await self.kept(
+            "header", model.path, lambda: asyncio.to_thread(architecture.header_of, model.path)
+        )
+        found = architecture.blocks(header)
         rows = [
             [one.name, "x".join(map(str, one.shape)), one.count, f"{one.parameters:,}", one.what]
             for one in found
@@ -162,7 +173,10 @@ class TrainingStage(StageBase):
         if not tokens or kernel.model is None:
             return []
         layer = min(int(state.get("layer", 0)), kernel.model.layers - 1)
-        heads = await kernel.inspect(tokens, "attention", layer)
+        loaded = kernel.model.path
+        heads = await self.kept(
+            "heads", (loaded, tuple(tokens), layer), lambda: kernel.inspect(tokens, "attention", layer)
+        )
         head = min(int(state.get("head", 0)), len(heads) - 1)
         names = [visible(piece) for piece in await kernel.pieces(tokens)]
         width = max(map(len, names))
@@ -198,7 +212,7 @@ class TrainingStage(StageBase):
         tokens = await kernel.tokenize(str(state.get("word", "")))
         if not tokens or model is None or not Path(model.path).is_file():
             return []
-        near = architecture.neighbours(Path(model.path), tokens[0])
+        near = await asyncio.to_thread(architecture.neighbours, Path(model.path), tokens[0])
         pieces = await kernel.pieces([token for token, _ in near])
         own = visible((await kernel.pieces(tokens[:1]))[0])
         bars = {"labels": [visible(piece) for piece in pieces], "values": [score for _, score in near]}
