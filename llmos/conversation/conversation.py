@@ -15,7 +15,7 @@ from llmos.conversation.branches import BranchMixin
 from llmos.conversation.errors import Busy, PromptTooLong
 from llmos.conversation.intake import attachments as pages_of
 from llmos.conversation.intake import clean_input
-from llmos.conversation.personas import chat_settings
+from llmos.conversation.keeping import KeepingMixin
 from llmos.conversation.personas import chat_settings
 from llmos.conversation.ports import Plugins
 from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for, tools_for
@@ -48,7 +48,7 @@ _ADDRESS = re.compile(r"\S[.:/]\S")
 Body = Callable[[Callable[[Event], None]], Awaitable[None]]
 
 
-class Conversation(BranchMixin, ViewMixin):
+class Conversation(BranchMixin, KeepingMixin, ViewMixin):
     """A chat that can be talked to; made by ``Session.conversation``.
 
     Attributes:
@@ -243,6 +243,8 @@ class Conversation(BranchMixin, ViewMixin):
         if task is not None and not task.done():
             self.stop(at_once=True)
             await asyncio.wait({task}, timeout=5.0)
+        if self._unsaved:
+            await self.store.run(self._store_unsaved)
 
     def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:
         """Answer an ``ApprovalNeeded``; an unknown or answered one is ignored."""
@@ -300,20 +302,6 @@ class Conversation(BranchMixin, ViewMixin):
             self._user_texts.append(text)
         await self._answer(emit, user, options, bring=True)
 
-    def _store_user(self, user: Message) -> None:
-        """On the store's thread: the chat (with its first message) and the message, in one commit.
-
-        What the store could not take before (a full disk) goes in first: the message hangs on it.
-        """
-        with self.store.database.transaction():
-            if self.store.chat(self.chat_id) is None:
-                self.store.create_chat(chat_id=self.chat_id)
-            for message in self._unsaved:
-                self.store.save_message(message)
-            self.store.add_message(user)
-            self.store.save_draft(self.chat_id, "")
-        self._unsaved.clear()
-
     async def _answer(
         self, emit: Callable[[Event], None], user: Message, options: dict[str, Any], *, bring: bool
     ) -> None:
@@ -346,12 +334,6 @@ class Conversation(BranchMixin, ViewMixin):
     def _last_id(self, otherwise: str) -> str:
         """The last message of the window, after which the next one comes."""
         return self.window.slots[-1].message.id if self.window.slots else otherwise
-
-    def _take_back(self, user: Message) -> None:
-        """On the store's thread: a message that does not fit becomes the draft again."""
-        with self.store.database.transaction():
-            self.store.save_draft(self.chat_id, user.content)
-            self.store.delete_message(user.id)
 
     async def _parts(self, emit: Callable[[Event], None], options: dict[str, Any]) -> TurnParts:
         """What the turn works with, from settings of user, chat and turn."""

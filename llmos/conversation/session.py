@@ -212,10 +212,18 @@ class Session:
             self._restored.add(chat_id)
             await self.swap.restore(self.kernel, conversation.sequence, chat_id)
 
+    async def tidy(self) -> None:
+        """Erase what has been in the trash for long, and keep the swap folder within its cap."""
+        await self.store.run(self.store.empty_trash)
+        await self.store.run(self.swap.trim)
+
     async def close(self) -> None:
         """Stop answers, let background work finish for a moment, end the workers, close the store."""
         for conversation in self.conversations:
-            await conversation.close()
+            try:
+                await conversation.close()
+            except UserError as error:
+                _log.error("chat %s was not kept whole: %s", conversation.chat_id, error)
         await self.jobs.close()
         if self.face == "tui":
             for conversation in self._conversations.values():
@@ -273,6 +281,8 @@ async def open_session(
     )
     told.append(session.kernel_notice)
     session.plugins = plugins if plugins is not None else _plugins(session, safe_mode)
+    if face == "tui":
+        session.jobs.start("tidy up", session.tidy())
     try:
         yield session
     finally:

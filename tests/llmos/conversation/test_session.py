@@ -179,3 +179,27 @@ async def test_no_embedder_is_a_sentence(make_bench: Make, tmp_path: Path) -> No
     model.write_bytes(b"x" * 10)
     services.register_embedder(model)
     assert services.embedder_id().startswith("m:")
+
+
+async def test_old_trash_and_old_states_go(make_bench: Make) -> None:
+    bench: Bench = await make_bench()
+    old = bench.store.create_chat("old")
+    bench.store.delete_chat(old.id)
+    bench.store.database.execute("UPDATE chats SET deleted_at = 1")
+    bench.session.swap.folder.mkdir(parents=True)
+    bench.session.swap.limit = 10
+    (bench.session.swap.folder / "x-m.kv").write_bytes(b"x" * 100)
+    await bench.session.tidy()
+    assert bench.store.list_chats(trash=True) == []
+    assert list(bench.session.swap.folder.iterdir()) == []
+
+
+async def test_what_was_not_stored_is_stored_at_the_end(make_bench: Make) -> None:
+    bench: Bench = await make_bench(["answer"])
+    chat = bench.chat()
+    await bench.talk(chat, "hi")
+    answer = bench.store.branch(chat.chat_id)[-1]
+    bench.store.delete_message(answer.id)
+    chat._unsaved.append(answer)
+    await chat.close()
+    assert [m.content for m in bench.store.branch(chat.chat_id)] == ["hi", "answer"]

@@ -1,0 +1,41 @@
+"""What a conversation writes to the store around a turn; all of it runs on the store's thread."""
+
+from __future__ import annotations
+
+from llmos.conversation.store import Store
+from llmos.types import Message
+
+
+class KeepingMixin:
+    """Writing a user's message, and what the store could not take before."""
+
+    chat_id: str
+    store: Store
+    _unsaved: list[Message]
+
+    def _store_user(self, user: Message) -> None:
+        """The chat (with its first message) and the message, in one commit.
+
+        What the store could not take before (a full disk) goes in first: the message hangs on it.
+        """
+        with self.store.database.transaction():
+            if self.store.chat(self.chat_id) is None:
+                self.store.create_chat(chat_id=self.chat_id)
+            for message in self._unsaved:
+                self.store.save_message(message)
+            self.store.add_message(user)
+            self.store.save_draft(self.chat_id, "")
+        self._unsaved.clear()  # only now: a commit that failed has taken nothing
+
+    def _store_unsaved(self) -> None:
+        """What the store could not take before, at the end of the conversation."""
+        with self.store.database.transaction():
+            for message in self._unsaved:
+                self.store.save_message(message)
+        self._unsaved.clear()
+
+    def _take_back(self, user: Message) -> None:
+        """A message that does not fit the window becomes the draft again."""
+        with self.store.database.transaction():
+            self.store.save_draft(self.chat_id, user.content)
+            self.store.delete_message(user.id)
