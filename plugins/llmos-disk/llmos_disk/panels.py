@@ -59,6 +59,7 @@ def view(hosted: HostedDisk) -> list[Element]:
         {"id": "index", "label": "Look for changes", "key": "i"},
         {"id": "pause", "label": "Pause", "key": "p"},
         {"id": "rebuild", "label": "Rebuild vectors", "key": "r"},
+        {"id": "delete", "label": "Forget the folder", "key": "d"},
     ]
     form = Element("form", {"schema": _FORM, "values": {}, "action": "add"}, "Add")
     if not hosted.exists or not (folders := hosted.disk.store.folders()):
@@ -81,7 +82,14 @@ def view(hosted: HostedDisk) -> list[Element]:
     progress = disk.progress
     if progress.line():
         elements.append(
-            Element("progress", {"done": progress.done, "total": progress.total or 1, "text": progress.line()})
+            Element(
+                "progress",
+                {
+                    "done": round(progress.done / 1e6, 1),
+                    "total": round(progress.total / 1e6, 1) or 1,
+                    "text": f"MB · {progress.line()}",
+                },
+            )
         )
     per_folder = {
         int(row[0]): (int(row[1]), int(row[2]))
@@ -144,7 +152,9 @@ def act(hosted: HostedDisk, action: str, value: Any) -> str | None:
                 return "Name a folder or file first."
             disk.add([path], public=bool(value.get("public")), trusted=bool(value.get("trusted")))
             return start_index(hosted)
-        if action == "delete" and str(value).startswith("folder:"):
+        if action == "delete":
+            if not str(value).startswith("folder:"):
+                return "Choose a folder in the table first."
             removed = disk.remove([str(value).partition(":")[2]])
             return f"Forgotten: {removed[0].name}."
     except UserError as error:

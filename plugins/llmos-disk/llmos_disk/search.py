@@ -20,8 +20,12 @@ from llmos_disk.store import Store
 CANDIDATES = 50
 #: Constant of reciprocal rank fusion.
 FUSION_K = 10
-#: How much more a rank by words counts for a query that looks like an identifier.
+#: How much more a rank by words counts for a query that looks like an identifier, and a rank by
+#: meaning for any other (both measured; see docs/plugins/disk.md).
 IDENTIFIER_WEIGHT = 3.0
+MEANING_WEIGHT = 1.5
+#: What each further passage of one section keeps of its score, so that other sections come up.
+SAME_SECTION = 0.5
 #: BM25 weights of path, headings and text.
 WORD_WEIGHTS = (1.0, 2.0, 1.0)
 #: Passages whose vectors are this close say the same.
@@ -133,7 +137,7 @@ class Searcher:
             words = self.store.word_hits(expression, CANDIDATES, WORD_WEIGHTS, scope, values)
         hits = self._fuse(query, dense, words, scope, values)
         if merge:
-            hits = self._join_neighbours(self._fold(hits, limit * 4), limit)
+            hits = self._join_neighbours(_spread(self._fold(hits, limit * 4)), limit)
         return Found(query, tuple(hits[:limit]), time.perf_counter() - started, had_vectors, exact)
 
     def _query_vector(self, text: str) -> Any:
@@ -190,14 +194,15 @@ class Searcher:
         values: Sequence[Any],
     ) -> list[Hit]:
         """Reciprocal rank fusion."""
-        weight = IDENTIFIER_WEIGHT if query.identifier else 1.0
+        by_words = IDENTIFIER_WEIGHT if query.identifier else 1.0
+        by_meaning = 1.0 if query.identifier else MEANING_WEIGHT
         passages = self.store.passages([*{row for row, _ in dense} | {row for row, _ in words}], scope, values)
         hits: dict[int, Hit] = {}
         rank = 0
         for row, similarity in dense:
             if row in passages:
                 rank += 1
-                hits[row] = Hit(passages[row], 1 / (FUSION_K + rank), similarity, rank)
+                hits[row] = Hit(passages[row], by_meaning / (FUSION_K + rank), similarity, rank)
         rank = 0
         for row, score in words:
             if row not in passages:
@@ -205,7 +210,7 @@ class Searcher:
             rank += 1
             before = hits.get(row) or Hit(passages[row], 0.0)
             hits[row] = dataclasses.replace(
-                before, score=before.score + weight / (FUSION_K + rank), word_rank=rank, word_score=score
+                before, score=before.score + by_words / (FUSION_K + rank), word_rank=rank, word_score=score
             )
         return sorted(hits.values(), key=lambda hit: -hit.score)
 
@@ -264,6 +269,18 @@ class Searcher:
                     ordinal += step
             joined.append(_merged(hit, run) if len(run) > 1 else hit)
         return joined + rest
+
+
+def _spread(hits: list[Hit]) -> list[Hit]:
+    """Let the second, third … passage of one section stand back behind other sections."""
+    seen: dict[tuple[str, str], int] = {}
+    scored = []
+    for hit in hits:
+        section = (hit.passage.content, hit.passage.heading)
+        before = seen.get(section, 0)
+        seen[section] = before + 1
+        scored.append((hit.score * SAME_SECTION**before, hit))
+    return [hit for _, hit in sorted(scored, key=lambda pair: -pair[0])]
 
 
 def _merged(best: Hit, run: list[Hit]) -> Hit:

@@ -238,14 +238,20 @@ def test_passages_cannot_drive_the_terminal_or_the_template(disk: Disk, tmp_path
 
 
 def test_a_dotenv_in_the_working_folder_is_not_read(docs: Path, tmp_path: Path) -> None:
-    (docs / ".env").write_bytes(b"CHROMA_SERVER_NOFILE=not a number\nCHROMA_API_IMPL=no.such.module\n\xff\xfe\x00")
+    (docs / ".env").write_bytes(
+        b"CHROMA_SERVER_NOFILE=not a number\nCHROMA_API_IMPL=no.such.module\n\xff\xfe\x00"
+    )
     code = (
         "import sys, pathlib\nfrom llmos_disk.chroma_index import ChromaIndex\nimport numpy as np\n"
         "index = ChromaIndex(pathlib.Path(sys.argv[1]))\n"
         "index.upsert('e', [('a:0', np.ones(4, dtype=np.float16).tobytes())])\nprint(index.count('e'))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "chroma")], cwd=docs, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(tmp_path / "chroma")],
+        cwd=docs,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.strip() == "1", done.stderr
 
@@ -279,7 +285,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
         "print('FILES', len(done))\n"
     )
     root = Path(__file__).resolve().parents[3]
-    command = f"{mount} && exec {sys.executable} -c \"$CODE\" {tmp_path}/small {docs} {root}"
+    command = f'{mount} && exec {sys.executable} -c "$CODE" {tmp_path}/small {docs} {root}'
     done = subprocess.run(
         ["unshare", "-Urm", "sh", "-c", command],
         env={**os.environ, "CODE": code},

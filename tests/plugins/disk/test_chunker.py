@@ -39,7 +39,10 @@ def test_one_long_word_is_cut() -> None:
 def test_short_neighbours_are_joined_across_gaps_but_not_across_headings() -> None:
     blocks = [Block("one", ("A",), 1), Block("two", ("A",), 3), Block("three", ("B",), 5)]
     chunks = chunk_blocks(blocks)
-    assert [(chunk.text, chunk.line, chunk.end_line) for chunk in chunks] == [("one\n\ntwo", 1, 3), ("three", 5, 5)]
+    assert [(chunk.text, chunk.line, chunk.end_line) for chunk in chunks] == [
+        ("one\n\ntwo", 1, 3),
+        ("three", 5, 5),
+    ]
 
 
 def test_pages_are_not_joined() -> None:

@@ -50,9 +50,7 @@ async def test_the_kernel_gives_the_vectors_of_the_original(converted: Path, tmp
     assert float(first @ first) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_it_is_made_once_and_again_when_it_is_damaged(
-    converted: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_made_once_and_again_when_it_is_damaged(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
 
     def note(source: Path, target: Path, *, verify: bool = True) -> Path:

@@ -60,7 +60,9 @@ def test_the_life_of_a_folder(either: Disk, docs: Path, embedder: WordEmbedder) 
     changed = either.index()
     assert changed.indexed == 1 and len(embedder.embedded) >= 1
     assert found(either, "pumpkins compost")[0] == "plants.md"
-    assert "plants.md" not in [h.passage.relative for h in either.search("tomatoes").hits if "Tomato" in h.passage.text]
+    assert "plants.md" not in [
+        h.passage.relative for h in either.search("tomatoes").hits if "Tomato" in h.passage.text
+    ]
 
     (docs / "plants.md").unlink()
     gone = either.index()

@@ -228,7 +228,11 @@ def test_add_and_search_through_the_program_without_a_network(docs: Path, tmp_pa
         f"{program} disk search 'when should plants be given a drink' --json > {tmp_path}/search.json"
     )
     done = subprocess.run(
-        ["unshare", "-rn", "sh", "-c", script], env=dict(os.environ), capture_output=True, text=True, check=False
+        ["unshare", "-rn", "sh", "-c", script],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     added = json.loads((tmp_path / "add.json").read_text())

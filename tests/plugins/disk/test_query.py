@@ -13,13 +13,24 @@ from llmos.types import UserError
 
 
 @pytest.mark.parametrize(
-    "text", ["fs.readFile", "MAX_RETRIES", "--no-cache", "getElementById", "std::vector", "what is set_speed()?", "E404"]
+    "text",
+    [
+        "fs.readFile",
+        "MAX_RETRIES",
+        "--no-cache",
+        "getElementById",
+        "std::vector",
+        "what is set_speed()?",
+        "E404",
+    ],
 )
 def test_identifiers(text: str) -> None:
     assert looks_like_identifier(text)
 
 
-@pytest.mark.parametrize("text", ["how do I read a file", "Tomatoes", "the well-known man", "hello", "", "I/O errors"])
+@pytest.mark.parametrize(
+    "text", ["how do I read a file", "Tomatoes", "the well-known man", "hello", "", "I/O errors"]
+)
 def test_no_identifiers(text: str) -> None:
     assert not looks_like_identifier(text)
 
@@ -62,5 +73,8 @@ def test_filters_never_break_sql(names: list[str], paths: list[str]) -> None:
     db = sqlite3.connect(":memory:")
     db.execute("CREATE TABLE f(path, relative, kind, mtime_ns)")
     db.execute("CREATE TABLE d(name, path)")
-    db.execute(f"SELECT * FROM f, d WHERE {scope}", [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values])
+    db.execute(
+        f"SELECT * FROM f, d WHERE {scope}",
+        [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values],
+    )
     db.close()

@@ -15,7 +15,9 @@ from .conftest import make_docx, make_epub, make_pdf
 
 
 def test_markdown_sections_know_their_headings_and_lines() -> None:
-    text = "intro\n\n# One\n\nfirst [link](http://x.y) text\n\n```\n# no heading\n```\n\n## Two `code`\nsecond\n"
+    text = (
+        "intro\n\n# One\n\nfirst [link](http://x.y) text\n\n```\n# no heading\n```\n\n## Two `code`\nsecond\n"
+    )
     blocks = read(text.encode(), "markdown")
     assert [(block.headings, block.line) for block in blocks] == [
         ((), 1),
@@ -64,7 +66,10 @@ def test_docx_headings_and_epub_chapters() -> None:
     blocks = read(make_docx([("Heading1", "Plan"), ("Normal", "Buy seven lamps.")]), "docx")
     assert blocks[0].headings == ("Plan",) and "seven lamps" in blocks[0].text and blocks[0].line == 0
     blocks = read(make_epub([("One", "It began."), ("Two", "It ended.")]), "epub")
-    assert [(block.headings, block.part) for block in blocks] == [(("One",), "c0.xhtml"), (("Two",), "c1.xhtml")]
+    assert [(block.headings, block.part) for block in blocks] == [
+        (("One",), "c0.xhtml"),
+        (("Two",), "c1.xhtml"),
+    ]
 
 
 def test_csv_records_carry_their_columns_and_lines() -> None:
@@ -150,7 +155,10 @@ def test_clean_text_never_leaves_a_control_character(text: str) -> None:
     assert "[31m" not in cleaned.removeprefix(text)
 
 
-@given(st.sampled_from(["markdown", "rst", "html", "csv", "json", "notebook", "python", "code"]), st.text(max_size=300))
+@given(
+    st.sampled_from(["markdown", "rst", "html", "csv", "json", "notebook", "python", "code"]),
+    st.text(max_size=300),
+)
 def test_text_readers_accept_any_text(kind: str, text: str) -> None:
     try:
         blocks = read(text.encode("utf-8", "replace"), kind)

@@ -43,7 +43,9 @@ def test_labels_follow_the_folder(indexed: Disk) -> None:
     assert next(iter(public.origins)).startswith("file:/")
 
 
-@pytest.mark.parametrize("question", ["hello", "Thanks!", "what is 17 * 23?", "12+5=", "how are you?", "???", "ok"])
+@pytest.mark.parametrize(
+    "question", ["hello", "Thanks!", "what is 17 * 23?", "12+5=", "how are you?", "???", "ok"]
+)
 def test_auto_does_not_search_for_small_talk_and_sums(question: str) -> None:
     assert worth_searching(question)
 

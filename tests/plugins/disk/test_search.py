@@ -20,7 +20,9 @@ def library(disk: Disk, tmp_path: Path) -> Disk:
     home.mkdir()
     (work / "reports" / "walrus.md").write_text("# Walrus\n\nThe walrus budget is large.\n")
     (work / "walrus.txt").write_text("A walrus in plain text.")
-    (work / "api.py").write_text("def feed_walrus(fish):\n    return fish\n\n\ndef other():\n    return 'walrus'\n")
+    (work / "api.py").write_text(
+        "def feed_walrus(fish):\n    return fish\n\n\ndef other():\n    return 'walrus'\n"
+    )
     (home / "walrus.html").write_text("<h1>Walrus</h1><p>A walrus page at home.</p>")
     os.utime(work / "walrus.txt", (1_000_000_000, 1_000_000_000))
     disk.add([str(work), str(home)])
