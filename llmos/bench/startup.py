@@ -48,9 +48,9 @@ def run(*, quick: bool = False, say: Callable[[str], None] = lambda text: None) 
         say: takes a line on what is being measured.
 
     Returns:
-        Figures with their targets. Times are CPU times of the process (all its threads), as far as they
-        are judged: on a machine that does other things too, the clock measures those. The CPU time of the first paint is a ratio to a minimal Textual
-        app measured in turn with it, so that other load on the machine falls on both.
+        Figures with their targets. Times that are judged are CPU times of the process (all its
+        threads): on a machine that does other things too, the clock measures those. The first
+        paint is a ratio to a minimal Textual app measured in turn with it, for the same reason.
     """
     with tempfile.TemporaryDirectory(prefix="llmos-bench-") as home:
         say("first paint")

@@ -121,7 +121,7 @@ async def _typing() -> dict[str, float]:
             while len(screen.prompt.text) == length or not painted.is_set():
                 if len(screen.prompt.text) == length:
                     painted.clear()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.0005)
             waits.append((time.perf_counter() - begin) * 1000)
             costs.append((time.process_time() - cpu) * 1000)
             await asyncio.sleep(0.013 + number % 7 * 0.004)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from llmos.types import Message, Page
 
 
+#: Rows that a growing answer reserves at a time.
+GROWTH = 4
+
 _STATUS_LINES = {
     "stopped": "Stopped; what came before is kept.",
     "crashed": "The kernel died in mid-answer; what came before is kept.",
@@ -54,6 +57,11 @@ class AnswerBlock(TranscriptBlock):
             self._stream = StreamRenderer(width)
         lines, _ = self._stream.update(self.text)
         return lines or [BLANK]
+
+    def rows(self) -> int:
+        """While it is written, whole steps of rows: the screen is laid out a quarter as often."""
+        count = super().rows()
+        return count if self.done or not self.text else -(-count // GROWTH) * GROWTH
 
     def append(self, text: str) -> None:
         """More text; call it a dozen times a second at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.segment import Segment
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
@@ -36,6 +36,10 @@ class LinesView(Widget):
         """The lines as they were last laid out."""
         return self._lines
 
+    def rows(self) -> int:
+        """Height in rows; a growing block may keep a few free rows below, to be laid out seldom."""
+        return len(self._lines)
+
     def content_changed(self, keep: int = 0) -> None:
         """Lay out anew and repaint.
 
@@ -46,7 +50,7 @@ class LinesView(Widget):
         if not width:
             self.refresh(layout=True)
             return
-        before = len(self._lines)
+        before, height = len(self._lines), self.rows()
         old = self._lines
         self._lines = self.layout_lines(width)
         same = min(keep, before, len(self._lines))
@@ -54,7 +58,12 @@ class LinesView(Widget):
             same += 1
         for row in [row for row in self._strips if row >= same]:
             del self._strips[row]
-        self.refresh(layout=before != len(self._lines))
+        if height != self.rows():
+            self.refresh(layout=True)
+        else:
+            # Only the rows that changed: a repaint of everything costs ten times as much.
+            last = max(before, len(self._lines))
+            self.refresh(Region(0, same, self.outer_size.width, max(last - same, 1)))
 
     def relayout(self) -> None:
         """Forget all and lay out anew (another theme, a fold)."""
@@ -75,7 +84,7 @@ class LinesView(Widget):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """One row a line."""
         self._ensure(width)
-        return len(self._lines)
+        return self.rows()
 
     def notify_style_update(self) -> None:
         """The theme changed: strips carry colours."""
