@@ -143,7 +143,7 @@ class OwnProcess:
         if method in ("view_panel", "render"):
             if not isinstance(answer, list) or not all(isinstance(one, Element) for one in answer):
                 raise WrongType(f"{method} returned something other than Elements")
-        elif method != "names" and answer is not None and not isinstance(answer, str):
+        elif method not in ("names", "layers") and answer is not None and not isinstance(answer, str):
             raise WrongType(f"{method} returned something other than text")
         return answer
 

@@ -94,6 +94,10 @@ class Runner:
         if method == "names":
             hook, key = arguments
             return sorted(session.parts(hook, key, refresh=True))
+        if method == "layers":
+            from llmos.plugins.conformance.layers import try_layers
+
+            return try_layers(session)
         if method == "close":
             return session.close()
         raise WrongType(f"there is no call {method}")

@@ -19,6 +19,7 @@ from llmos.plugins.manifest import IN_PROCESS_HOOKS, Manifest
 from llmos.plugins.places import InProcess, Place
 from llmos.plugins.services import Services
 from llmos.plugins.store import StoreFile
+from llmos.plugins.tools import declared_specs
 from llmos.plugins.trace import Tracer
 from llmos.settings import Folders, Settings
 from llmos.types import ToolSpec, UserError
@@ -167,7 +168,7 @@ class Registry:
                 slot.state, slot.reason = "disabled", "safe mode: no plugin is loaded"
             elif found.name in self.settings.plugins.disabled:
                 slot.state, slot.reason = "disabled", "disabled in the settings"
-            slot.specs = _declared_specs(slot.manifest)
+            slot.specs = declared_specs(slot.manifest)
             self._slots[found.name] = slot
         for name in before - seen:
             if self._slots[name].place is None:
@@ -383,22 +384,3 @@ class Registry:
             raise
         finally:
             self._tracer.write(slot.name, where, time.perf_counter() - start, outcome, problem)
-
-
-def _declared_specs(manifest: Manifest) -> list[ToolSpec]:
-    """Tools that can be offered before the plugin is imported."""
-    return [
-        ToolSpec(
-            entry.name,
-            entry.description,
-            entry.parameters,
-            entry.effect,
-            manifest.name,
-            entry.time_limit,
-            entry.result_limit,
-            contained=entry.contained,
-            description_trusted=entry.description_trusted,
-        )
-        for entry in manifest.tools
-        if entry.parameters is not None
-    ]

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 
 from llmos.plugins.contributions import Tool, ToolContext
+from llmos.plugins.manifest import Manifest
 from llmos.types import EffectClass, ToolResult, ToolSpec, UserError
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -289,3 +290,22 @@ def as_result(outcome: Any) -> ToolResult:
     text = json.dumps(outcome, ensure_ascii=False)
     data = outcome if isinstance(outcome, dict) else {"value": outcome}
     return ToolResult(text, data=data)
+
+
+def declared_specs(manifest: Manifest) -> list[ToolSpec]:
+    """Tools that can be offered before the plugin is imported."""
+    return [
+        ToolSpec(
+            entry.name,
+            entry.description,
+            entry.parameters,
+            entry.effect,
+            manifest.name,
+            entry.time_limit,
+            entry.result_limit,
+            contained=entry.contained,
+            description_trusted=entry.description_trusted,
+        )
+        for entry in manifest.tools
+        if entry.parameters is not None
+    ]

@@ -11,11 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from llmos.plugins.conformance.fakes import FakeServices
+from llmos.plugins.conformance.report import Level, Report
 from llmos.plugins.conformance.samples import hostile, sample, wrong
 from llmos.plugins.contributions import Element, ToolContext, Turn
 from llmos.plugins.discovery import Found
@@ -26,8 +26,6 @@ from llmos.plugins.registry import Slot
 from llmos.plugins.testing import locate_plugin
 from llmos.settings import Folders, Settings
 from llmos.types import EffectClass, Message, Page, ToolCall, ToolResult, UserError
-
-Level = Literal["ok", "warn", "fail"]
 
 _ELEMENT_KEYS = {
     "text": ("markdown",),
@@ -40,38 +38,6 @@ _ELEMENT_KEYS = {
     "actions": ("actions",),
 }
 _SLOW_IMPORT = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        level: ``fail`` breaks the promise of the manifest or the hooks; ``warn`` is worth a look.
-        rule: which part: manifest, import, tools, commands, panels, context, faults, needs, stop.
-        text: what was seen, in words.
-    """
-
-    level: Level
-    rule: str
-    text: str
-
-
-@dataclass(slots=True)
-class Report:
-    """All findings on one plugin."""
-
-    plugin: str
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """True when nothing failed."""
-        return all(one.level != "fail" for one in self.findings)
-
-    def add(self, level: Level, rule: str, text: str) -> None:
-        """One more finding."""
-        self.findings.append(Finding(level, rule, text))
 
 
 def check_plugin(path: Path) -> Report:
@@ -137,6 +103,7 @@ class _Kit:
                 await self._tools()
                 await self._commands()
                 await self._parts()
+                await self._layers()
                 await self._turns("with a working program")
                 await self._faults()
                 await self._restart()
@@ -175,8 +142,21 @@ class _Kit:
             self._report.add("fail", "manifest", f"it implements {hook} and does not declare it: never called")
         if declared & IN_PROCESS_HOOKS:
             names = ", ".join(sorted(declared & IN_PROCESS_HOOKS))
-            self._report.add("warn", "manifest", f"{names} need a trusted install and are not tried here")
+            self._report.add("ok", "manifest", f"{names}: works only when it is bundled or trusted at install")
         return True
+
+    async def _layers(self) -> None:
+        """Middleware, tried in the plugin's process around a scripted answer."""
+        if "llmos_generators" not in self._manifest.hooks:
+            return
+        try:
+            problems = await (await self._place()).part("layers", deadline=60.0)
+        except Exception as error:
+            problems = [str(error)]
+        for problem in problems:
+            self._report.add("fail", "middleware", str(problem))
+        if not problems:
+            self._report.add("ok", "middleware", "every layer hands on the answer, and a kernel that dies")
 
     def _compare(self, rule: str, declared: Iterable[str], present: Iterable[str]) -> None:
         here, there = set(declared), set(present)

@@ -122,6 +122,41 @@ def llmos_context(host, turn):
     assert any("400 tokens for a budget of 0" in text for text in found)
 
 
+def test_middleware_that_loses_the_answer_is_found(tmp_path: Path) -> None:
+    code = """
+async def silent(request, next):
+    async for event in next(request):
+        pass
+    yield event
+
+
+async def good(request, next):
+    async for event in next(request):
+        yield event
+
+
+async def endless(request, next):
+    while True:
+        try:
+            async for event in next(request):
+                yield event
+            return
+        except Exception:
+            import asyncio
+            await asyncio.sleep(60)
+
+
+@hookimpl
+def llmos_generators(host):
+    return {"silent": silent, "good": good, "endless": endless}
+"""
+    folder = changed(tmp_path, (MANIFEST, '"llmos_start", ', '"llmos_start", "llmos_generators", '))
+    path = folder / "llmos_demo" / CODE
+    path.write_text(path.read_text() + code)
+    found = failures(folder)
+    assert found == ["middleware: the layer endless hangs when the kernel refuses"]
+
+
 def test_no_plugin_at_all(tmp_path: Path) -> None:
     report = check_plugin(tmp_path)
     assert not report.ok and "no Python package" in report.findings[0].text
