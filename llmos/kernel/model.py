@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from llmos.kernel.templates import PLAIN_TEMPLATE, special_names
 
 #: Window and batch of the embedder: larger batches are slower, longer texts abort the process.
 EMBEDDING_CONTEXT = 512
+
+
+def request_from(values: Mapping[str, Any]) -> LoadRequest:
+    """A request as it came over the pipe; fields that this version does not know are left out."""
+    known = {one.name for one in fields(LoadRequest)}
+    found = {key: value for key, value in values.items() if key in known}
+    return LoadRequest(**{**found, "path": Path(found["path"])})
 
 
 @dataclass(slots=True)

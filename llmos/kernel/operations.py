@@ -84,9 +84,7 @@ class Operations:
     # -- loading ------------------------------------------------------------------------------
 
     def _op_load(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
-        from llmos.kernel.worker import named_fields
-
-        request = LoadRequest(**named_fields(LoadRequest, message["request"]))
+        request = model.request_from(message["request"])
         before = self._loaded
         planned = model.plan(request, sum(before.info["memory"].values()) if before else 0)
         if self.scheduler is not None:

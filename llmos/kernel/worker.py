@@ -17,8 +17,6 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from llmos.kernel.frames import BrokenPipe, read_frame, write_frame
@@ -113,15 +111,6 @@ class Worker:
 
     def _reply(self, number: int, value: Any, payload: bytes = b"") -> None:
         self._pipe.send({"id": number, "e": "reply", "value": value}, payload)
-
-
-def named_fields(kind: type, values: dict[str, Any]) -> dict[str, Any]:
-    """Those of the values that a dataclass has fields for; ``path`` becomes a Path."""
-    names = {one.name for one in fields(kind)}
-    found = {key: value for key, value in values.items() if key in names}
-    if "path" in found:
-        found["path"] = Path(found["path"])
-    return found
 
 
 def main() -> None:
