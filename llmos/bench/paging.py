@@ -215,18 +215,32 @@ def _figures(same: Tally, other: Tally, meaning: bool) -> list[Figure]:
     superseded = max(1, same.superseded + other.superseded)
     return [
         figure("in the window, asked in the same words", same.found / max(1, same.asked), "share", ">=", 0.99),
-        figure("in the window, asked in other words", other.found / max(1, other.asked), "share",
-               ">=" if meaning else "", 0.95),
-        figure("newer of two facts first", (same.newer_first + other.newer_first) / superseded, "share", ">=", 0.95),
+        figure(
+            "in the window, asked in other words",
+            other.found / max(1, other.asked),
+            "share",
+            ">=" if meaning else "",
+            0.95,
+        ),
+        figure(
+            "newer of two facts first", (same.newer_first + other.newer_first) / superseded, "share", ">=", 0.95
+        ),
         figure("sliding window of the same size", (same.by_sliding + other.by_sliding) / asked, "share"),
-        figure("tokens brought for what was never told",
-               sum(same.never_tokens) / max(1, len(same.never_tokens)), "tokens a question", "<=", 512),
+        figure(
+            "tokens brought for what was never told",
+            sum(same.never_tokens) / max(1, len(same.never_tokens)),
+            "tokens a question",
+            "<=",
+            512,
+        ),
         figure("evicted pages", same.evictions + other.evictions, "pages"),
         figure("evaluated tokens a turn", prefilled / turns, "tokens"),
         figure("evaluated to new and recalled tokens", prefilled / new, "ratio", "<=", 1.1),
         figure("overhead of a turn, median", 1e3 * _percentile(same.overhead + other.overhead, 0.5), "ms"),
-        figure("overhead of a turn, p99", 1e3 * _percentile(same.overhead + other.overhead, 0.99), "ms", "<=", 30),
-    ]  # fmt: skip
+        figure(
+            "overhead of a turn, p99", 1e3 * _percentile(same.overhead + other.overhead, 0.99), "ms", "<=", 30
+        ),
+    ]
 
 
 async def _long(session: Session, turns: int, say: Say) -> list[Figure]:

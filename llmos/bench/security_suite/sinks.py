@@ -8,7 +8,7 @@ from typing import Any
 
 from llmos.bench.security_suite.cases import Case, CaseTurn, PageText, Result, labels_named
 from llmos.conversation.session import Session
-from llmos.plugins.contributions import ToolContext, Turn
+from llmos.plugins.contributions import Persona, ToolContext, Turn
 from llmos.plugins.hookspecs import Middleware
 from llmos.types import EffectClass, Labels, Page, ToolCall, ToolResult, ToolSpec, join_labels
 
@@ -135,6 +135,10 @@ class RecordedSinks:
             self.summaries.append(
                 ("\n".join(page.text for page in turn.window if page.kind != "system"), labels)
             )
+
+    async def personas(self) -> list[Persona]:
+        """None."""
+        return []
 
     def middleware(self) -> list[tuple[str, Middleware]]:
         """None."""
