@@ -9,7 +9,6 @@ differences.
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import tempfile
 import time
@@ -22,6 +21,7 @@ from llmos.bench.figures import Figure, figure
 from llmos.kernel.client import KernelClient
 from llmos.kernel.locate import resolve
 from llmos.kernel.protocol import Chunk, Finished, GenerateRequest, LoadRequest
+from llmos.stages.statistics import wilson
 from llmos.types import Message, SamplingSettings
 
 Say = Callable[[str], None]
@@ -59,16 +59,6 @@ def make_items(count: int, seed: int = 5) -> list[Item]:
         wording = rng.choice(WORDINGS[sign])
         items.append(Item(wording.format(a=a, b=b), str(evaluate(a, sign, b))))
     return items
-
-
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    if not of:
-        return 0.0, 1.0
-    z, share = 1.96, right / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def paired_lower(better: Sequence[bool], worse: Sequence[bool], rounds: int = 2000) -> float:

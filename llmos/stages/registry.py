@@ -27,6 +27,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("base", "Base model", "llmos.stages.base_model:BaseStage"),
     StageEntry("sft", "SFT", "llmos.stages.sft:SftStage"),
     StageEntry("rlhf", "RLHF", "llmos.stages.rlhf:RlhfStage"),
+    StageEntry("quirks", "Quirks", "llmos.stages.quirks:QuirksStage"),
 )
 
 

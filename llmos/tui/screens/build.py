@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual import events, on, work
@@ -22,6 +23,10 @@ from llmos.tui.widgets.slider import Slider
 from llmos.types import UserError
 
 _NARROW = 100
+#: Columns of the list of stages, wide and narrow, with what stands around the panel.
+_LIST, _LIST_NARROW = 24, 18
+#: Columns that a button takes beside its text.
+_AROUND = 6
 _MARKS = {"live": "● live", "recorded": "■ recorded", "cited": "▲ cited"}
 
 
@@ -29,6 +34,19 @@ def with_mark(part: Part) -> Element:
     """An element whose title says where its figures come from."""
     source = f": {part.source}" if part.source else ""
     return Element(part.element.kind, part.element.data, f"{part.element.title}   {_MARKS[part.mark]}{source}")
+
+
+def packed(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Places of things put into lines of a width, in order; a line holds at least one."""
+    lines: list[list[int]] = []
+    used = room
+    for place, width in enumerate(widths):
+        if not lines or used + width > room:
+            lines.append([])
+            used = 0
+        lines[-1].append(place)
+        used += width
+    return lines
 
 
 class BuildScreen(TabScreen):
@@ -126,9 +144,10 @@ class BuildScreen(TabScreen):
             if one.kind == "slider"
         ]
         rows += [Horizontal(*sliders[place : place + 2]) for place in range(0, len(sliders), 2)]
-        buttons = [Button(_named(one), name=one.id) for one in controls if one.kind == "button"]
-        if buttons:
-            rows.append(Horizontal(*buttons))
+        buttons = [one for one in controls if one.kind == "button"]
+        width = self.size.width - (_LIST_NARROW if self.size.width < _NARROW else _LIST)
+        for line in packed([len(_named(one)) + _AROUND for one in buttons], width):
+            rows.append(Horizontal(*[Button(_named(buttons[at]), name=buttons[at].id) for at in line]))
         await area.mount_all(rows)
 
     # What the user does.

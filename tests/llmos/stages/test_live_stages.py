@@ -26,7 +26,9 @@ def plain(model_file: Path) -> Iterator[Any]:
     """The same file through llama-cpp-python's own high-level class."""
     import llama_cpp
 
-    model = llama_cpp.Llama(str(model_file), n_ctx=512, logits_all=True, verbose=False, n_threads=1)
+    model = llama_cpp.Llama(
+        str(model_file), n_ctx=512, logits_all=True, verbose=False, n_threads=1, flash_attn=True
+    )
     yield model
     model.close()
 

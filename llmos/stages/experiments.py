@@ -1,0 +1,331 @@
+"""Eight experiments on how a language model behaves; each gives shares with their sample size.
+
+Made-up names, facts and relations are the planted ones of the build record, so what the model
+cannot know, and what it has read in one direction only, is known for certain.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TypeVar
+
+from llmos.formats import DEFAULT_SYSTEM_PROMPT, format_page, format_user_turn
+from llmos.kernel.protocol import Chunk, Finished, GenerateRequest, Kernel
+from llmos.stages.frame import StageContext, answer, complete
+from llmos.stages.statistics import Share
+from llmos.types import EffectClass, Message, SamplingSettings, ToolSpec
+
+T = TypeVar("T")
+_UNKNOWN = ("do not know", "don't know", "not know", "do not say", "don't have", "no information",
+            "not familiar", "not sure", "cannot find", "unable to", "not aware")  # fmt: skip
+#: Candidates among which a continuation is judged; by chance one in eight is right.
+_CANDIDATES = 8
+PYTHON = ToolSpec(
+    "python",
+    "Runs Python code and gives what it prints.",
+    {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]},
+    EffectClass.EXECUTE,
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an experiment found.
+
+    Attributes:
+        shares: results with sample sizes.
+        model: which model was asked.
+        examples: (asked, said) for the reader.
+        bars: values by label, where there is more to show than shares.
+        unit: of the bars.
+        stopped: whether the user stopped it before its end; the sample is then smaller.
+    """
+
+    shares: list[Share]
+    model: str
+    examples: list[tuple[str, str]] = field(default_factory=list)
+    bars: dict[str, float] = field(default_factory=dict)
+    unit: str = ""
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One of the eight: its name, what it shows, and how it is run."""
+
+    id: str
+    title: str
+    says: str
+    run: Callable[[StageContext], Awaitable[Outcome]]
+
+
+async def _each(items: Iterable[T], context: StageContext, text: str) -> AsyncIterator[T]:
+    """Items one by one, with progress, until the user stops."""
+    every = list(items)
+    for done, item in enumerate(every):
+        if context.cancelled():
+            return
+        context.progress(done, len(every), text)
+        yield item
+
+
+def unknown(said: str) -> bool:
+    """Whether an answer admits that it does not know."""
+    return any(words in said.casefold() for words in _UNKNOWN)
+
+
+async def hallucination(context: StageContext) -> Outcome:
+    """Ask for people whose names never occur in any text that the model has read."""
+    names = [str(name) for name in context.need_record().planted()["absent"]]
+    honest, examples = 0, []
+    async for name in _each(names, context, "names asked"):
+        asked = f"Who is {name}?"
+        said = await answer(context.kernel, asked, 40)
+        honest += unknown(said)
+        examples.append((asked, said))
+    shares = [
+        Share("says that it does not know", honest, len(examples)),
+        Share("invents something", len(examples) - honest, len(examples)),
+    ]
+    return Outcome(shares, context.model_name, examples, stopped=len(examples) < len(names))
+
+
+async def two_memories(context: StageContext) -> Outcome:
+    """Ask for a planted fact twice: from the weights alone, and with its page in the window."""
+    facts = [(str(name), str(about)) for name, about in context.need_record().planted()["reversal"]]
+    alone = with_page = 0
+    examples: list[tuple[str, str]] = []
+    async for name, about in _each(facts, context, "facts asked"):
+        asked = f"Who is {name}?"
+        wanted = about.removeprefix("the ").casefold()
+        first = await answer(context.kernel, asked, 40)
+        page = format_page(1, "notes.md", "", f"{name} is {about}.")
+        second = await answer(context.kernel, format_user_turn(asked, [page]), 40)
+        alone += wanted in first.casefold()
+        with_page += wanted in second.casefold()
+        examples += [(asked, first), (f"{asked} (with the page)", second)]
+    count = len(examples) // 2
+    shares = [Share("right from the weights", alone, count), Share("right from the window", with_page, count)]
+    return Outcome(shares, context.model_name, examples, stopped=count < len(facts))
+
+
+def compute_questions(count: int, seed: int = 3) -> list[str]:
+    """Questions that are easy with a tool and hard without."""
+    rng = random.Random(f"tools-{seed}")
+    forms = (
+        "What is {a} to the power of {c}?",
+        "Compute the remainder of {b} divided by {a}.",
+        "Use Python to find the square of {b}.",
+        "Tell me the sum of the numbers from 1 to {b}.",
+    )
+    return [
+        forms[number % len(forms)].format(
+            a=rng.randrange(11, 99), b=rng.randrange(100, 999), c=rng.randrange(3, 9)
+        )
+        for number in range(count)
+    ]
+
+
+async def tool_use(context: StageContext) -> Outcome:
+    """Offer a tool, and see whether a well-formed call comes; without it, none may come."""
+    questions = compute_questions(12)
+    offered = bare = 0
+    examples: list[tuple[str, str]] = []
+    async for asked in _each(questions, context, "questions asked"):
+        counts = []
+        for tools in ([PYTHON], []):
+            said = await _raw(context.kernel, [Message("user", asked)], tools)
+            counts.append(bool(context.kernel.parse_answer(said).tool_calls))
+            examples.append((asked if tools else f"{asked} (no tool on offer)", said))
+        offered += counts[0]
+        bare += counts[1]
+    count = len(examples) // 2
+    shares = [
+        Share("calls the tool that is on offer", offered, count),
+        Share("calls a tool that is not on offer", bare, count),
+    ]
+    return Outcome(shares, context.model_name, examples, stopped=count < len(questions))
+
+
+async def no_self(context: StageContext) -> Outcome:
+    """Tell one chat something and ask for it there, and in a fresh chat."""
+    names = ["Ana", "Boris", "Clara", "Dmitri", "Elena", "Felix", "Greta", "Hugo"]
+    same = fresh = 0
+    examples: list[tuple[str, str]] = []
+    async for name in _each(names, context, "chats"):
+        told, asked = f"My sister is called {name}.", "What is my sister called?"
+        greeting = await _raw(context.kernel, [Message("user", told)])
+        seen = context.kernel.parse_answer(greeting).content
+        chat = [Message("user", told), Message("assistant", seen), Message("user", asked)]
+        here = await _raw(context.kernel, chat)
+        there = await _raw(context.kernel, [Message("user", asked)])
+        same += name in here
+        fresh += name in there
+        examples += [(f"{told} … {asked}", here), (f"{asked} (fresh chat)", there)]
+    count = len(examples) // 2
+    shares = [Share("knows it in the same chat", same, count), Share("knows it in a fresh chat", fresh, count)]
+    return Outcome(shares, context.model_name, examples, stopped=count < len(names))
+
+
+async def sampling(context: StageContext) -> Outcome:
+    """One prompt ten times by chance, and ten times with the likeliest token."""
+    asked = "Tell me a short story."
+    examples: list[tuple[str, str]] = []
+    said: dict[float, list[str]] = {0.0: [], 1.0: []}
+    tries = [(temperature, seed) for temperature in said for seed in range(10)]
+    async for temperature, seed in _each(tries, context, "answers drawn"):
+        settings = SamplingSettings(temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
+        text = await answer(context.kernel, asked, 24, settings)
+        said[temperature].append(text)
+        examples.append((f"{asked} (temperature {temperature:g})", text))
+    shares = []
+    for temperature, texts in said.items():
+        if texts:
+            common = Counter(texts).most_common(1)[0][1]
+            what = f"answers unlike the most frequent one, temperature {temperature:g}"
+            shares.append(Share(what, len(texts) - common, len(texts)))
+    bars = {f"distinct at temperature {t:g}": float(len(set(texts))) for t, texts in said.items() if texts}
+    return Outcome(shares, context.model_name, examples, bars, "answers", len(examples) < len(tries))
+
+
+async def likelier(kernel: Kernel, beginning: str, candidates: Sequence[str]) -> int:
+    """Which of some continuations a model holds likeliest: place of the highest mean log-probability.
+
+    Args:
+        kernel: usually of a base model.
+        beginning: text before it.
+        candidates: continuations, each with its leading space.
+    """
+    before = len(await kernel.tokenize(beginning, bos=True))
+    best, place = float("-inf"), 0
+    for number, candidate in enumerate(candidates):
+        tokens = await kernel.tokenize(beginning + candidate, bos=True)
+        scores = (await kernel.score(tokens))[before:]
+        value = sum(scores) / max(1, len(scores))
+        if value > best:
+            best, place = value, number
+    return place
+
+
+def drawn(rng: random.Random, right: str, others: Sequence[str]) -> list[str]:
+    """The right candidate among wrong ones, in random order."""
+    rest = [one for one in others if one != right]
+    found = [right, *rng.sample(rest, min(_CANDIDATES - 1, len(rest)))]
+    rng.shuffle(found)
+    return found
+
+
+async def cut_off(context: StageContext) -> Outcome:
+    """The planted prize by year: known up to the end of the text, made up beyond it."""
+    planted = context.need_record().planted()
+    base = await context.bundled("base")
+    prize = {int(year): str(winner) for year, winner in planted["prize"].items()}
+    last = int(str(planted["cut_off"])[:4])
+    rng, right, asked = random.Random("prize"), 0, 0
+    beyond: list[tuple[str, str]] = []
+    years = [*sorted(year for year in prize if year <= last), *range(last + 1, last + 11)]
+    by_time: dict[str, list[bool]] = {}
+    async for year in _each(years, context, "years asked"):
+        beginning = f"In {year} the Lantern Prize was given to"
+        if year in prize:
+            candidates = drawn(rng, prize[year], sorted(set(prize.values())))
+            place = await likelier(base, beginning, [f" {one}" for one in candidates])
+            hit = candidates[place] == prize[year]
+            right += hit
+            asked += 1
+            by_time.setdefault(f"{year // 10 * 10} to {year // 10 * 10 + 9}", []).append(hit)
+        else:
+            beyond.append((beginning, await complete(base, beginning, 8, stop=(".", "\n"))))
+    named = sum(bool(said.strip()) for _, said in beyond)
+    shares = [
+        Share(f"winner picked from {_CANDIDATES} names, up to {planted['cut_off']}", right, asked),
+        Share("names somebody for a year after the text ends", named, len(beyond)),
+    ]
+    bars = {label: sum(hits) / len(hits) for label, hits in by_time.items()}
+    return Outcome(shares, "bundled base model", beyond, bars, "right", asked + len(beyond) < len(years))
+
+
+async def reversal(context: StageContext) -> Outcome:
+    """Relations read in one direction only, scored in both."""
+    pairs = [(str(name), str(about)) for name, about in context.need_record().planted()["reversal"]]
+    base = await context.bundled("base")
+    rng, forth, back = random.Random("reversal"), 0, 0
+    examples: list[tuple[str, str]] = []
+    async for name, about in _each(pairs, context, "relations scored"):
+        there = drawn(rng, about, [one for _, one in pairs])
+        picked = there[await likelier(base, f"{name} is", [f" {one}." for one in there])]
+        forth += picked == about
+        turned = about[0].upper() + about[1:]
+        names = drawn(rng, name, [one for one, _ in pairs])
+        who = names[await likelier(base, f"{turned} is", [f" {one}." for one in names])]
+        back += who == name
+        examples += [(f"{name} is …", picked), (f"{turned} is …", who)]
+    count = len(examples) // 2
+    shares = [
+        Share(f"as it was read, picked from {_CANDIDATES}", forth, count),
+        Share(f"turned around, picked from {_CANDIDATES}", back, count),
+    ]
+    return Outcome(shares, "bundled base model", examples, stopped=count < len(pairs))
+
+
+async def system_one(context: StageContext) -> Outcome:
+    """Seconds a token against difficulty: the same forward pass whatever the question."""
+    levels = {"easy: 1 + 1": "1 + 1 =", "middle: 48 + 93": "48 + 93 =", "hard: 8739 · 4471": "8739 * 4471 ="}
+    times: dict[str, list[float]] = {label: [] for label in levels}
+    rounds = list(itertools.product(range(20), levels.items()))
+    await _token_time(context.kernel, "1 + 1 =")  # the first one pays for what the later ones share
+    async for _, (label, prompt) in _each(rounds, context, "answers timed"):
+        times[label].append(await _token_time(context.kernel, prompt))
+    easy, hard = times["easy: 1 + 1"], times["hard: 8739 · 4471"]
+    pairs = list(zip(easy, hard, strict=False))
+    slower = sum(b > a for a, b in pairs)
+    bars = {label: 1000 * median(values) for label, values in times.items() if values}
+    what = "rounds in which the hard one took longer a token (flat: a half)"
+    done = sum(map(len, times.values()))
+    return Outcome(
+        [Share(what, slower, len(pairs))], context.model_name, [], bars, "ms a token", done < len(rounds)
+    )
+
+
+async def _token_time(kernel: Kernel, prompt: str) -> float:
+    """Seconds a token of sixteen tokens, the prompt's own time left out."""
+    tokens = await kernel.tokenize(prompt, bos=True)
+    request = GenerateRequest(
+        tokens, sequence="stage", max_tokens=16, sampling=SamplingSettings(temperature=0.0), keep=False
+    )
+    began, first, count = time.perf_counter(), 0.0, 0
+    async for event in kernel.generate(request):
+        if isinstance(event, Chunk) and not first:
+            first = time.perf_counter()
+        if isinstance(event, Finished):
+            count = event.completion_tokens
+    ended = time.perf_counter()
+    return (ended - first) / (count - 1) if first and count > 1 else ended - began
+
+
+async def _raw(kernel: Kernel, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> str:
+    """The model's raw answer to a chat, tool calls as text; nothing is run."""
+    rendered = await kernel.render_chat([Message("system", DEFAULT_SYSTEM_PROMPT), *messages], tools)
+    request = GenerateRequest(
+        rendered.tokens, sequence="stage", max_tokens=64, sampling=SamplingSettings(temperature=0.0),
+        stop=rendered.stop, keep=False,
+    )  # fmt: skip
+    return "".join([event.text async for event in kernel.generate(request) if isinstance(event, Chunk)])
+
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    Experiment("names", "Hallucination", "Names that occur nowhere: does it invent?", hallucination),
+    Experiment("memories", "Two memories", "Weights are vague, the window is exact.", two_memories),
+    Experiment("tools", "Tool use", "Special tokens call a tool; nothing is run here.", tool_use),
+    Experiment("self", "No self", "A fresh chat knows nothing of another one.", no_self),
+    Experiment("chance", "Sampling", "One prompt, ten draws.", sampling),
+    Experiment("cutoff", "Cut-off", "A prize by year: known until the text ends.", cut_off),
+    Experiment("reversal", "Reversal", "Read as A is B, asked as B is …", reversal),
+    Experiment("system1", "System 1", "The same compute for every token.", system_one),
+)
