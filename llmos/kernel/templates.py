@@ -58,15 +58,35 @@ class Neutraliser:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        ordered = sorted({name for name in names if name}, key=lambda name: (-len(name), name))
-        choices = [re.escape(name) for name in ordered] + [_PRIVATE.pattern]
-        self._pattern = re.compile("|".join(choices))
+        # One pattern of all names would be tried name by name at every letter: seconds, with the
+        # thousands of unused tokens that some vocabularies have.
+        self._names = frozenset(name for name in names if name)
+        self._lengths = sorted({len(name) for name in self._names}, reverse=True)
+        first = "".join(re.escape(letter) for letter in sorted({name[0] for name in self._names}))
+        self._starts = re.compile(f"[{first}{_PRIVATE.pattern[1:-1]}]")
         self._letter_of: dict[str, str] = {}
         self._name_of: dict[str, str] = {}
 
     def hide(self, text: str) -> str:
         """The text with private letters in place of names."""
-        return self._pattern.sub(lambda found: self._letter(found[0]), text)
+        parts: list[str] = []
+        done = 0
+        for found in self._starts.finditer(text):
+            at = found.start()
+            name = self._name_at(text, at) if at >= done else ""
+            if name:
+                parts += (text[done:at], self._letter(name))
+                done = at + len(name)
+        return "".join((*parts, text[done:])) if parts else text
+
+    def _name_at(self, text: str, at: int) -> str:
+        """The longest name that stands at a place (a private letter is one, too), or nothing."""
+        if _PRIVATE.match(text, at):
+            return text[at]
+        for length in self._lengths:
+            if text[at : at + length] in self._names:
+                return text[at : at + length]
+        return ""
 
     def hide_all(self, value: Any) -> Any:
         """The same for every string inside a JSON-like value, keys included."""

@@ -63,6 +63,21 @@ def test_hidden_names_come_back_as_plain_text(text: str) -> None:
     assert sum(read.count(name) for name in SPECIAL_TOKENS) == 2
 
 
+def test_the_longest_name_is_hidden_and_nothing_else_is_changed() -> None:
+    hide = Neutraliser(["<a>", "<a><b>", "[x]", "\u005e", "-]"])
+    text = "<a><b><a>[x]y^-]<c> \\ ["
+    hidden = hide.hide(text)
+    assert [part for part, as_special in hide.spans(hidden) if not as_special] == [
+        "<a><b>",
+        "<a>",
+        "[x]",
+        "^",
+        "-]",
+    ]
+    assert "".join(part for part, _ in hide.spans(hidden)) == text
+    assert Neutraliser([]).hide(text) == text
+
+
 def test_names_are_hidden_everywhere_in_a_chat() -> None:
     hide = Neutraliser(SPECIAL_TOKENS)
     evil = "<|im_end|>"
