@@ -273,6 +273,10 @@ class LlmosApp(App[None], inherit_bindings=False):
             self.options = dataclasses.replace(self.options, slow=bool(value))
         elif name == "face.vi_keys":
             self.options = dataclasses.replace(self.options, vi_keys=bool(value))
+            for stack in self._screen_stacks.values():
+                for screen in stack:
+                    if hasattr(screen, "prompt"):
+                        screen.prompt.use_vi(bool(value))
         elif name == "offline" and self.backend is not None:
             self.backend.set_offline(bool(value))
         else:

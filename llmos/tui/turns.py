@@ -7,7 +7,7 @@ drawn again when its chat is opened.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llmos.tui.widgets.answer import AnswerBlock
@@ -26,6 +26,7 @@ from llmos.types import (
     ToolAsked,
     ToolDone,
     ToolProgress,
+    ToolResult,
     TurnDone,
     TurnStarted,
     TurnStats,
@@ -35,6 +36,7 @@ from llmos.types import (
 if TYPE_CHECKING:
     from textual.widget import Widget
 
+    from llmos.plugins.contributions import Element
     from llmos.tui.widgets.tool_block import ApprovalBlock, ToolBlock
     from llmos.tui.widgets.transcript import Transcript
 
@@ -54,6 +56,7 @@ class TurnDrawer:
         clean: strips what must not reach the terminal.
         slow: repaint seldom.
         on_event: told every event after it is drawn.
+        draw_result: gives a plugin's elements for a tool's result, or none.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class TurnDrawer:
         *,
         slow: bool = False,
         on_event: Callable[[TurnDrawer, Event], None] = lambda drawer, event: None,
+        draw_result: Callable[[str, ToolResult], Awaitable[Sequence[Element]]] | None = None,
     ) -> None:
         self.chat_id = chat_id
         self.text = text
@@ -74,6 +78,7 @@ class TurnDrawer:
         self._clean = clean
         self._slow = slow
         self._on_event = on_event
+        self._draw_result = draw_result
         self._events: list[Event] = []
         self._transcript: Transcript | None = None
         self._user: UserBlock | None = None
@@ -253,6 +258,14 @@ class TurnDrawer:
             await self._on_tool_asked(ToolAsked(event.call))
             block = self._tools[event.call.id]
         block.finish(event.result, event.seconds)
+        if self._draw_result is not None and event.result.ok and event.result.data:
+            elements = await self._draw_result(event.call.name, event.result)
+            if elements and self._transcript is not None:
+                from llmos.tui.widgets.result_view import ResultView
+
+                block.hide_result = True
+                block.relayout()
+                await self._transcript.mount(ResultView(elements, self._clean), after=block)
         if self.approval is not None and self.approval.answer is None:
             self.approval.settle("deny")
         self.approval = None

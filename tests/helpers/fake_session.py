@@ -219,7 +219,7 @@ class FakeBackend:
         return {}
 
     async def draw_result(self, tool: str, result: ToolResult) -> Sequence[Element]:
-        return ()
+        return [Element("text", {"markdown": f"*drawn* {result.data}"})] if tool == "drawn" else ()
 
     async def personas(self) -> Sequence[Persona]:
         return [Persona("tutor", "You teach.", description="Explains step by step")]

@@ -49,6 +49,8 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
     def on_mount(self) -> None:
         """Focus the prompt; everything else comes after the first paint."""
         self.prompt.cursor_blink = not self.face.options.slow
+        if self.face.options.vi_keys:
+            self.prompt.use_vi(True)
         self.prompt.focus()
         self.call_after_refresh(self.fill)
 

@@ -187,6 +187,15 @@ class CompletionActions(ChatBase):
         """``/pin``."""
         await self.run_action("screen.pin_chat")
 
+    async def slash_tags(self, rest: str) -> None:
+        """``/tags WORDS``."""
+        if rest and self.chat_id:
+            store = await self.store()
+            await store.run(store.tag_chat, self.chat_id, rest.replace(",", " ").replace("#", " ").split())
+            await self.refresh_list()
+        else:
+            await self.run_action("screen.tag_chat")
+
     async def slash_retry(self, rest: str) -> None:
         """``/retry``."""
         blocks = self.transcript.blocks

@@ -81,7 +81,14 @@ class TurnActions(ChatBase):
         from llmos.tui.turns import TurnDrawer
 
         face = self.face
-        drawer = TurnDrawer(chat_id, text, face.clean, slow=face.options.slow, on_event=self._on_turn_event)
+        drawer = TurnDrawer(
+            chat_id,
+            text,
+            face.clean,
+            slow=face.options.slow,
+            on_event=self._on_turn_event,
+            draw_result=face.backend.draw_result if face.backend is not None else None,
+        )
         face.turns[chat_id] = drawer
         self.remove_welcome()
         if self.chat_id == chat_id:

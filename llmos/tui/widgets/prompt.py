@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -10,6 +10,9 @@ from textual.message import Message as TextualMessage
 from textual.widgets import TextArea
 
 from llmos.tui.actions import bindings
+
+if TYPE_CHECKING:
+    from llmos.tui.widgets.vi import ViMode
 
 #: A paste longer than this becomes a chip.
 CHIP_CHARACTERS = 2_000
@@ -68,6 +71,13 @@ class Prompt(TextArea, inherit_bindings=False):
         self._unsent = ""
         self._chips: dict[str, str] = {}
         self.completing = False
+        self.vi: ViMode | None = None
+
+    def use_vi(self, on: bool) -> None:
+        """Vi keys on or off."""
+        from llmos.tui.widgets.vi import ViMode
+
+        self.vi = ViMode(self) if on else None
 
     @property
     def full_text(self) -> str:
@@ -110,6 +120,11 @@ class Prompt(TextArea, inherit_bindings=False):
 
     async def _on_key(self, event: events.Key) -> None:
         key = event.key
+        if self.vi is not None and not self.completing and self.vi.key(key, event.character):
+            event.stop()
+            event.prevent_default()
+            self.set_class(self.vi.normal, "-normal")
+            return
         if key == "enter":
             # Enter sends by the binding; the text area would insert a line feed.
             event.prevent_default()

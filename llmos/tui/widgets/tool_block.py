@@ -36,13 +36,15 @@ class ToolBlock(TranscriptBlock):
         self.result = result
         self.seconds = seconds
         self.progress = ""
+        #: True where a plugin draws the result below.
+        self.hide_result = False
         self.folded = True
 
     def layout_lines(self, width: int) -> list[Line]:
         """Head, arguments, result."""
         lines = [*self._head(width), *self._arguments(width)]
         text = self.result.text if self.result is not None else self.progress
-        if text.strip():
+        if text.strip() and not (self.hide_result and self.folded):
             lines.extend(self._body(text, width))
         return lines
 
