@@ -79,6 +79,23 @@ class Installer:
 
     # installing
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two programs must not install at one time.
+
+        Raises:
+            UserError: another one does.
+        """
+        import fcntl
+
+        self._folders.data.mkdir(parents=True, exist_ok=True)
+        with (self._folders.data / "plugins.busy").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError("Another llmos is installing or removing a plugin; try again later.") from error
+            yield
+
     def install(self, preview: Preview, *, trusted: bool = False) -> Locked:
         """Install what was looked at.
 
@@ -89,16 +106,17 @@ class Installer:
         Raises:
             UserError: it failed; nothing has changed.
         """
-        self.recover()
-        self.check_free(preview)
-        lock = read_lock(self._folders)
-        if preview.kind == "file":
-            entry = self._install_file(preview, trusted)
-        else:
-            entry = self._install_package(preview, trusted, lock)
-        lock.entries[entry.name] = entry
-        lock.write()
-        return entry
+        with self._alone():
+            self.recover()
+            self.check_free(preview)
+            lock = read_lock(self._folders)
+            if preview.kind == "file":
+                entry = self._install_file(preview, trusted)
+            else:
+                entry = self._install_package(preview, trusted, lock)
+            lock.entries[entry.name] = entry
+            lock.write()
+            return entry
 
     def _install_file(self, preview: Preview, trusted: bool) -> Locked:
         target = self._folders.plugins / preview.path.name
@@ -247,6 +265,10 @@ class Installer:
         Raises:
             UserError: it is not installed, or comes with the program.
         """
+        with self._alone():
+            return self._uninstall(name, keep_data)
+
+    def _uninstall(self, name: str, keep_data: bool) -> list[str]:
         self.recover()
         lock = read_lock(self._folders)
         found = next((one for one in discover(self._folders) if one.name == name), None)
