@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmos.kernel.protocol import Kernel, LoadRequest
 from llmos.stages.frame import StageContext
@@ -68,6 +68,54 @@ def bundled_model(role: str) -> Path | None:
     return found.path if found else None
 
 
-def make_context(kernel: Kernel, kernels: Kernels) -> StageContext:
-    """What a stage works with."""
-    return StageContext(kernel, bundled_record(), kernels.get)
+def make_context(kernel: Kernel, kernels: Kernels, session: Any = None) -> StageContext:
+    """What a stage works with.
+
+    Args:
+        kernel: the loaded model.
+        kernels: further ones.
+        session: the running ``llmos.conversation.session.Session``, for what lies beside the model;
+            None in faces without one.
+    """
+    return StageContext(kernel, bundled_record(), kernels.get, extras=extras_of(session))
+
+
+def extras_of(session: Any) -> dict[str, Any]:
+    """What panels may ask of a session.
+
+    Keys, each only where the session has it: ``embed`` (texts to vectors), ``embedder`` (its name),
+    ``jobs`` (what runs in the background), ``plugins`` (rows with ``name, state, tab, tools``).
+    """
+    extras: dict[str, Any] = {}
+    embedder = getattr(session, "embedder", None)
+    if embedder is not None and embedder.id():
+        extras["embed"] = embedder.embed
+        extras["embedder"] = str(embedder.id()).split(":")[0]
+    jobs = getattr(session, "jobs", None)
+    if jobs is not None:
+        extras["jobs"] = jobs.list
+    plugins = getattr(session, "plugins", None)
+    if hasattr(plugins, "panels") and hasattr(plugins, "plugins"):
+        extras["plugins"] = lambda: plugin_rows(plugins)
+    return extras
+
+
+def plugin_rows(manager: Any) -> list[dict[str, Any]]:
+    """Installed plugins with their state, their panel's tab and their tools.
+
+    Args:
+        manager: the ``llmos.plugins.manager.PluginManager``.
+    """
+    tabs: dict[str, tuple[str, str]] = {}
+    for plugin, panel in manager.panels():
+        if panel.place == "tab":
+            tabs.setdefault(plugin, (f"{plugin}-{panel.id}", panel.title))
+    return [
+        {
+            "name": slot.name,
+            "state": slot.state,
+            "tab": tabs.get(slot.name),
+            "tools": [spec.name for spec in slot.specs],
+        }
+        for slot in manager.plugins()
+    ]

@@ -106,7 +106,7 @@ class BuildScreen(TabScreen):
         if session is None or session.kernel.model is None:
             return None
         if self._made is None or self._made.kernel is not session.kernel:
-            self._made = make_context(session.kernel, self._kernels)
+            self._made = make_context(session.kernel, self._kernels, session)
             self._made.cancelled = lambda: self._stopping
             self._made.progress = self._progress
         return self._made
@@ -182,6 +182,13 @@ class BuildScreen(TabScreen):
         if event.button.name:
             event.stop()
             self._act(event.button.name)
+
+    @on(PanelView.Acted)
+    def _acted(self, event: PanelView.Acted) -> None:
+        """Enter on a row that names a tab opens it."""
+        event.stop()
+        if isinstance(event.value, str) and event.value.startswith("tab:"):
+            self.face.open_tab(event.value.removeprefix("tab:").partition("#")[0])
 
     def on_key(self, event: events.Key) -> None:
         """Keys of the stage's buttons, unless a text field has the focus."""

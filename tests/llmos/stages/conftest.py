@@ -55,7 +55,7 @@ ABOUT = {
     "seconds": {"pretrain": 3600.0, "sft": 1800.0, "preferences": 900.0, "rl": 900.0, "twin": 0.0},
     "stages": {name: {"steps": 10} for name in ("pretrain", "sft", "preferences", "rl", "twin")},
     "hours": 2.0,
-    "hardware": "two cores",
+    "hardware": {"processor": "a test", "cores": 4, "threads": 3},
     "flops": 1.2e15,
     "energy_joules": None,
     "mixture": {"tokens": 500_000},
