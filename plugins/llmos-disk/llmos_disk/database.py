@@ -28,7 +28,7 @@ class Database:
         self.file = file
         self._max_pages = max_pages
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._guard = threading.Lock()
         try:
             version = int(self.db.execute("PRAGMA user_version").fetchone()[0])
@@ -56,7 +56,11 @@ class Database:
                 connection.execute(f"PRAGMA max_page_count={self._max_pages}")
             self._local.connection = connection
             with self._guard:
-                self._all.append(connection)
+                for thread, old in self._all:
+                    if not thread.is_alive():  # hooks run on threads that come and go
+                        old.close()
+                self._all = [pair for pair in self._all if pair[0].is_alive()]
+                self._all.append((threading.current_thread(), connection))
         return connection
 
     @contextmanager
@@ -75,7 +79,7 @@ class Database:
     def close(self) -> None:
         """Close every thread's connection."""
         with self._guard:
-            for connection in self._all:
+            for _, connection in self._all:
                 connection.close()
             self._all.clear()
         self._local = threading.local()

@@ -103,7 +103,7 @@ class HostedDisk:
         for job in self.jobs.values():
             job.stop.set()
         for job in self.jobs.values():
-            job.ended.wait(5)
+            job.ended.wait(1)
         with self._lock:
             if self._disk is not None:
                 self._disk.close()

@@ -20,6 +20,8 @@ DEBOUNCE = 0.5
 RECONCILE = 600.0
 #: Seconds between attempts while another process writes the index.
 _RETRY = 5.0
+#: Seconds between looks at the list of folders.
+_LOOK = 2.0
 
 
 class Watcher:
@@ -39,6 +41,7 @@ class Watcher:
         self._dirty: set[bytes] = set()
         self._observer: Any = None
         self._watched: dict[bytes, Any] = {}
+        self._known: set[bytes] = set()
         self.blind: list[str] = []
 
     def run(self, control: Control, *, debounce: float = DEBOUNCE, reconcile: float = RECONCILE) -> None:
@@ -50,8 +53,11 @@ class Watcher:
         try:
             self._follow()
             self._scan(None, control)
-            last = time.monotonic()
+            last = looked = time.monotonic()
             while not control.cancelled():
+                if time.monotonic() - looked > _LOOK:
+                    looked = time.monotonic()
+                    self._take_up_new(control)
                 if self._changed.wait(0.2):
                     while self._changed.is_set() and not control.cancelled():  # wait for a quiet moment
                         self._changed.clear()
@@ -84,6 +90,7 @@ class Watcher:
                     watcher._changed.set()
 
         wanted = {folder.path: folder for folder in self._disk.store.folders()}
+        self._known = set(wanted)
         for path in set(self._watched) - set(wanted):
             self._observer.unschedule(self._watched.pop(path))
         for path, folder in wanted.items():
@@ -97,6 +104,13 @@ class Watcher:
             except OSError:
                 if folder.display not in self.blind:  # gone, or no watches left: the scans still find changes
                     self.blind.append(folder.display)
+
+    def _take_up_new(self, control: Control) -> None:
+        """Folders that were added meanwhile, here or by another process."""
+        new = [folder for folder in self._disk.store.folders() if folder.path not in self._known]
+        self._follow()
+        if new:
+            self._scan(new, control)
 
     def _take_dirty(self) -> list[Folder]:
         with self._lock:

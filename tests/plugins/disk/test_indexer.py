@@ -255,3 +255,13 @@ def test_two_folders_of_one_name_are_told_apart(disk: Disk, tmp_path: Path) -> N
     first, second = disk.add([str(tmp_path / "a" / "docs"), str(tmp_path / "b" / "docs")])
     assert (first.name, second.name) == ("docs", "b/docs")
     assert disk.find_folder("b/docs").id == second.id
+
+
+def test_connections_of_threads_that_ended_are_closed(disk: Disk, docs: Path) -> None:
+    disk.add([str(docs)])
+    disk.index()
+    for _ in range(10):
+        worker = threading.Thread(target=lambda: disk.search("oil", mode="words"))
+        worker.start()
+        worker.join()
+    assert len(disk.store._all) <= 3

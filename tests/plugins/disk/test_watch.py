@@ -75,3 +75,12 @@ def test_a_scan_now_and_then_finds_what_events_miss(
     until(lambda: disk.store.counts()["files"] == 4)
     stop.set()
     thread.join(10)
+
+
+def test_a_folder_that_is_added_meanwhile_is_taken_up(watch: list[Report], disk: Disk, tmp_path: Path) -> None:
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "a.md").write_text("firstword")
+    disk.add([str(tmp_path / "later")])
+    until(lambda: bool(disk.search("firstword", mode="words").hits))
+    (tmp_path / "later" / "b.md").write_text("secondword")
+    until(lambda: bool(disk.search("secondword", mode="words").hits))
