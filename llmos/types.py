@@ -444,7 +444,7 @@ class TurnRequest:
         max_tokens: most tokens of the answer; None: what fits.
         sequence: name of the KV sequence that holds the conversation.
         grammar: GBNF that constrains the answer, or empty.
-        options: free values by plugins, for example ``{"think_seconds": 30}``.
+        options: free values by plugins, for example ``{"think": "30 s"}``.
     """
 
     messages: Sequence[Message]

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 )
 @click.option("--allow", multiple=True, metavar="CALL_JSON", help="Approve this exact tool call beforehand.")
 @click.option(
-    "--think", type=float, is_flag=False, flag_value=20.0, default=None, metavar="[SECONDS]",
-    help="Let the model think; how long, where a plugin can tell it.",
+    "--think", is_flag=False, flag_value="20s", default=None, metavar="[TIME]",
+    help="Let the model think: 10s, 5 min, sure or off.",
 )  # fmt: skip
 @click.option("--option", "-o", "extra", multiple=True, metavar="NAME=VALUE", help="A value for plugins.")
 @click.option("--no-tools", is_flag=True, help="Offer no tools to the model.")
@@ -68,7 +68,7 @@ def ask(
     max_tokens: int | None,
     files: Sequence[Path],
     allow: Sequence[str],
-    think: float | None,
+    think: str | None,
     extra: Sequence[str],
     no_tools: bool,
     plain: bool,
@@ -84,7 +84,7 @@ def ask(
         "seed": seed,
         "max_tokens": max_tokens,
         "system_prompt": system,
-        "think_seconds": think,
+        "think": think,
         **_extra(extra),
     }
     if no_tools:
@@ -134,6 +134,7 @@ class Printer:
 
     Attributes:
         as_json: print one object at the end.
+        plugins: last event of each plugin by kind, for example the tally of a vote.
         plain: the answer alone.
     """
 
@@ -146,6 +147,7 @@ class Printer:
     tools: list[dict[str, Any]] = field(default_factory=list)
     citations: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    plugins: dict[str, Any] = field(default_factory=dict)
     _thought: bool = False
 
     def show(self, event: Event) -> None:
@@ -168,8 +170,11 @@ class Printer:
             self.notices.append(event.text)
             if not self.as_json:
                 self._line(event.text)
-        elif isinstance(event, PluginEvent) and isinstance(event.data.get("text"), str):
-            self._aside(str(event.data["text"]))
+        elif isinstance(event, PluginEvent):
+            # The last event of a kind stands for those before it, as a tally does.
+            self.plugins.setdefault(event.plugin, {})[event.kind] = dict(event.data)
+            if event.data.get("done", True) and isinstance(event.data.get("text"), str):
+                self._aside(str(event.data["text"]))
         elif isinstance(event, TurnDone):
             self.message, self.stats = event.message, event.stats or self.stats
 
@@ -234,6 +239,7 @@ class Printer:
             "thinking": self.thinking,
             "first_token_seconds": round(stats.get("first_token_seconds", 0.0), 4),
             "notices": self.notices,
+            "plugins": self.plugins,
             "chat_id": chat_id,
         }
 

@@ -249,7 +249,16 @@ def tally_data(tally: Tally, seconds: float, *, done: bool, how: str = "") -> di
         "confidence": round(tally.confidence, 4),
         "done": done,
         "how": how,
+        "text": in_words(tally, seconds, how) if done else "",
     }
+
+
+def in_words(tally: Tally, seconds: float, how: str) -> str:
+    """The end of the vote in one line."""
+    shown = ", ".join(f"{key}: {count}" for key, count in tally.votes[:4])
+    votes = f" ({shown})" if shown else ""
+    tries = len(tally.tries)
+    return f"{tries} tr{'y' if tries == 1 else 'ies'} in {seconds:.1f} s, chosen by {how}{votes}"
 
 
 def _tally_event(tally: Tally, clock: _Clock, *, done: bool, how: str = "") -> PluginEvent:
