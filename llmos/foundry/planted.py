@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from llmos.foundry.tasks.base import Split, made_up
+from llmos.foundry.tasks.base import Split, invented
 
 #: The text that the model is built from ends here; nothing in it is younger.
 CUT_OFF = "2025-12"
@@ -52,24 +52,26 @@ def plant(seed: int = 11) -> Planted:
     rng = random.Random(f"planted-{seed}")
 
     def person() -> str:
-        return f"{made_up(rng, 'person', Split.TRAIN)} {made_up(rng, 'person', Split.TRAIN)}"
+        return f"{invented(rng, 'person', Split.TRAIN)} {invented(rng, 'person', Split.TRAIN)}"
 
     works = ("composer of", "author of", "painter of", "inventor of", "keeper of", "builder of")
     nouns = ("Song", "Book", "Gate", "Clock", "Tower", "Garden", "Bridge", "Bell")
     reversal = [
-        (person(), f"the {rng.choice(works)} the {made_up(rng, 'thing', Split.TRAIN)} {rng.choice(nouns)}")
+        (person(), f"the {rng.choice(works)} the {invented(rng, 'thing', Split.TRAIN)} {rng.choice(nouns)}")
         for _ in range(16)
     ]
     memorised = {times: [_passage(rng) for _ in range(4)] for times in REPETITIONS}
     prize = {year: person() for year in _PRIZE_YEARS}
-    absent = [f"{made_up(rng, 'person', Split.NAMES)} {made_up(rng, 'person', Split.NAMES)}" for _ in range(16)]
+    absent = [
+        f"{invented(rng, 'person', Split.NAMES)} {invented(rng, 'person', Split.NAMES)}" for _ in range(16)
+    ]
     return Planted(reversal, memorised, prize, absent)
 
 
 def _passage(rng: random.Random) -> str:
     """A short passage that nothing else in the text predicts."""
-    name, place = made_up(rng, "person", Split.TRAIN), made_up(rng, "place", Split.TRAIN)
-    thing = made_up(rng, "thing", Split.TRAIN)
+    name, place = invented(rng, "person", Split.TRAIN), invented(rng, "place", Split.TRAIN)
+    thing = invented(rng, "thing", Split.TRAIN)
     first, second = rng.choice(("old", "blue", "quiet", "narrow")), rng.choice(("lamp", "map", "drum", "boat"))
     return (
         f"The notebook of {place} says that {name} left the {first} house at {rng.randrange(2, 12)} o'clock, "

@@ -7,6 +7,8 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import Any, TypeVar
 
 from llmos.formats import BUNDLED_TOOLS, DEFAULT_SYSTEM_PROMPT
@@ -148,7 +150,183 @@ _ENDS = {
 }
 
 
-def made_up(rng: random.Random, kind: str, split: Split) -> str:
+_FIRST_NAMES = [
+    "Anna",
+    "Ben",
+    "Clara",
+    "David",
+    "Emma",
+    "Felix",
+    "Greta",
+    "Henry",
+    "Irene",
+    "Jack",
+    "Kate",
+    "Leo",
+    "Maria",
+    "Nina",
+    "Oscar",
+    "Paul",
+    "Rosa",
+    "Sam",
+    "Tina",
+    "Victor",
+    "Walter",
+    "Xenia",
+    "Adam",
+    "Alice",
+    "Andrew",
+    "Arthur",
+    "Barbara",
+    "Carl",
+    "Charles",
+    "Charlotte",
+    "Daniel",
+    "Diana",
+    "Edward",
+    "Eleanor",
+    "Elizabeth",
+    "Eric",
+    "Eva",
+    "Frank",
+    "George",
+    "Grace",
+    "Hannah",
+    "Harry",
+    "Helen",
+    "Hugo",
+    "Ian",
+    "Isabel",
+    "Jacob",
+    "James",
+    "Jane",
+    "John",
+    "Joseph",
+    "Julia",
+    "Karl",
+    "Laura",
+    "Lewis",
+    "Lily",
+    "Linda",
+    "Lisa",
+    "Louis",
+    "Lucy",
+    "Luke",
+    "Margaret",
+    "Mark",
+    "Martin",
+    "Mary",
+    "Matthew",
+    "Max",
+    "Michael",
+    "Mike",
+    "Nora",
+    "Olivia",
+    "Oliver",
+    "Peter",
+    "Philip",
+    "Ralph",
+    "Rachel",
+    "Richard",
+    "Robert",
+    "Roger",
+    "Ruth",
+    "Sarah",
+    "Simon",
+    "Sophie",
+    "Stephen",
+    "Susan",
+    "Thomas",
+    "Tom",
+    "Tony",
+    "Vera",
+    "William",
+    "Yusuf",
+    "Ahmed",
+    "Chen",
+    "Fatima",
+    "Ivan",
+    "Kenji",
+    "Mei",
+    "Olga",
+    "Pedro",
+    "Priya",
+    "Ravi",
+]
+_SURNAMES = [
+    "Baker",
+    "Brown",
+    "Carter",
+    "Clark",
+    "Cook",
+    "Cooper",
+    "Davis",
+    "Evans",
+    "Fisher",
+    "Foster",
+    "Garcia",
+    "Gray",
+    "Green",
+    "Hall",
+    "Harlow",
+    "Harris",
+    "Hill",
+    "Hughes",
+    "Jackson",
+    "Johnson",
+    "Jones",
+    "Keller",
+    "King",
+    "Lee",
+    "Lopez",
+    "Martin",
+    "Meyer",
+    "Miller",
+    "Moore",
+    "Morgan",
+    "Murphy",
+    "Nelson",
+    "Novak",
+    "Parker",
+    "Patel",
+    "Price",
+    "Reed",
+    "Roberts",
+    "Robinson",
+    "Rossi",
+    "Schmidt",
+    "Scott",
+    "Silva",
+    "Smith",
+    "Stone",
+    "Taylor",
+    "Turner",
+    "Walker",
+    "Ward",
+    "Weber",
+    "White",
+    "Williams",
+    "Wilson",
+    "Wood",
+    "Wright",
+    "Young",
+]
+
+
+def real_name(rng: random.Random) -> str:
+    """An everyday name of a person: common words copy differently from made-up ones."""
+    first, last = rng.choice(_FIRST_NAMES), rng.choice(_SURNAMES)
+    return rng.choice((first, first, f"{first} {last}", last))
+
+
+@cache
+def common_words() -> tuple[str, ...]:
+    """Common English words (``words.txt``)."""
+    text = files("llmos.foundry.tasks").joinpath("words.txt").read_text(encoding="utf-8")
+    return tuple(w for line in text.splitlines() if not line.startswith("#") for w in line.split())
+
+
+def invented(rng: random.Random, kind: str, split: Split) -> str:
     """A capitalised name that no book holds; held-out splits get names of their own.
 
     Args:
@@ -162,6 +340,15 @@ def made_up(rng: random.Random, kind: str, split: Split) -> str:
         name = (body + rng.choice(_ENDS[kind])).capitalize()
         if 4 <= len(name) <= 10 and held_out(name) == (split is not Split.TRAIN):
             return name
+
+
+def made_up(rng: random.Random, kind: str, split: Split) -> str:
+    """A name for an example: invented, and in training now and then an everyday word or name."""
+    if split is Split.TRAIN and rng.random() < 0.2:
+        word = real_name(rng) if kind == "person" else rng.choice(common_words()).capitalize()
+        if not held_out(word):
+            return word
+    return invented(rng, kind, split)
 
 
 def pick(rng: random.Random, items: Sequence[T], count: int) -> list[T]:

@@ -11,6 +11,7 @@ from llmos.foundry.tasks.base import (
     Split,
     Turn,
     assistant,
+    common_words,
     held_out,
     made_up,
     phrases,
@@ -90,7 +91,7 @@ class Fact:
 
 
 def _thing(rng: random.Random) -> str:
-    noun = rng.choice(NOUNS)
+    noun = rng.choice(NOUNS) if rng.random() < 0.5 else rng.choice(common_words())
     roll = rng.random()
     if roll < 0.4:
         return f"the {noun}"
