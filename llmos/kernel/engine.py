@@ -243,14 +243,6 @@ class Engine:
                     (control if attributes & _CONTROL else defined).append(text)
         return control, defined
 
-    def tokenize_literal(self, text: str) -> list[int]:
-        """Token ids of a special token's name as plain text.
-
-        Tokens of the type "user-defined" are recognised even when special ones are not asked
-        for, so the name is taken apart: its first letter, then the rest.
-        """
-        return self.tokenize(text[:1]) + self.tokenize(text[1:]) if len(text) > 1 else self.tokenize(text)
-
     def start_and_end(self) -> tuple[int, int, bool]:
         """(start token or -1, end token or -1, whether prompts begin with the start token)."""
         return (

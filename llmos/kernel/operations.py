@@ -21,6 +21,7 @@ from llmos.kernel.protocol import KernelError, LoadRequest, NotAvailable
 from llmos.kernel.sampler import Sampler
 from llmos.kernel.scheduler import CHUNK_ALONE, Scheduler, Task
 from llmos.kernel.sequences import Slot
+from llmos.kernel.span_tokens import tokens_of_spans
 from llmos.types import SamplingSettings, ToolSpec
 
 #: Decoding slower than this share of the probe's pace calls for another probe.
@@ -129,9 +130,7 @@ class Operations:
     def _op_tokenize_spans(self, number: int, message: dict[str, Any], _payload: bytes) -> None:
         """Token ids of a rendered chat; parts that came from content as names stay text."""
         engine = self.loaded.engine
-        tokens: list[int] = []
-        for text, special in message["spans"]:
-            tokens += engine.tokenize(text, special=True) if special else engine.tokenize_literal(text)
+        tokens = tokens_of_spans(engine, message["spans"])
         start, _, wanted = engine.start_and_end()
         if message["start"] and wanted and start >= 0 and tokens[:1] != [start]:
             tokens.insert(0, start)
