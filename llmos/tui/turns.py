@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from llmos.plugins.contributions import Element
+    from llmos.tui.widgets.tally_block import TallyBlock
     from llmos.tui.widgets.tool_block import ApprovalBlock, ToolBlock
     from llmos.tui.widgets.transcript import Transcript
 
@@ -74,6 +75,7 @@ class TurnDrawer:
         self.user_message: Message | None = None
         self.stats: TurnStats | None = None
         self.approval: ApprovalBlock | None = None
+        self._reports: dict[tuple[str, str], TallyBlock] = {}
         self.done = False
         self._clean = clean
         self._slow = slow
@@ -278,9 +280,19 @@ class TurnDrawer:
         await self._add(self.approval)
 
     async def _on_plugin(self, event: PluginEvent) -> None:
+        """A plugin's report: one block for each kind, updated in place while the answer is made."""
         text = event.data.get("text")
-        if isinstance(text, str) and text:
-            await self._add_before_answer(NoticeBlock(self._clean(text)))
+        if not isinstance(text, str) or not text:
+            return
+        from llmos.tui.widgets.tally_block import TallyBlock, cleaned
+
+        data = cleaned(event.data, self._clean)
+        block = self._reports.get((event.plugin, event.kind))
+        if block is not None:
+            block.show(data)
+            return
+        block = self._reports[event.plugin, event.kind] = TallyBlock(data)
+        await self._add_before_answer(block)
 
     def _on_done(self, event: TurnDone) -> None:
         self._end_thinking()

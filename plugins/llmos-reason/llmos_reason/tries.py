@@ -249,16 +249,18 @@ def tally_data(tally: Tally, seconds: float, *, done: bool, how: str = "") -> di
         "confidence": round(tally.confidence, 4),
         "done": done,
         "how": how,
-        "text": in_words(tally, seconds, how) if done else "",
+        "text": in_words(tally, seconds, how),
     }
 
 
 def in_words(tally: Tally, seconds: float, how: str) -> str:
-    """The end of the vote in one line."""
-    shown = ", ".join(f"{key}: {count}" for key, count in tally.votes[:4])
-    votes = f" ({shown})" if shown else ""
+    """The vote in one line, while it goes on (``how`` is empty) and at its end."""
     tries = len(tally.tries)
-    return f"{tries} tr{'y' if tries == 1 else 'ies'} in {seconds:.1f} s, chosen by {how}{votes}"
+    head = f"{tries} {'try' if tries == 1 else 'tries'} in {seconds:.1f} s"
+    if not how:
+        return f"{head}, {tally.confidence:.0%} sure"
+    shown = ", ".join(f"{key}: {count}" for key, count in tally.votes[:4])
+    return f"{head}, chosen by {how}" + (f" ({shown})" if shown else "")
 
 
 def _tally_event(tally: Tally, clock: _Clock, *, done: bool, how: str = "") -> PluginEvent:
