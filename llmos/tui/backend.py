@@ -96,9 +96,9 @@ class Backend(Protocol):
         ...
 
     def regenerate(
-        self, chat_id: str, answer_id: str, options: Mapping[str, Any] | None = None
+        self, chat_id: str, message_id: str, options: Mapping[str, Any] | None = None
     ) -> AsyncIterator[Event]:
-        """Another answer beside an earlier one."""
+        """Another answer beside an earlier one, or to a message of the user."""
         ...
 
     async def fork(self, chat_id: str) -> str:

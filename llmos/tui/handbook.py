@@ -81,14 +81,15 @@ def search(question: str, folder: Path | None = None, limit: int = 8) -> list[Se
             "CREATE VIRTUAL TABLE sections USING fts5(page UNINDEXED, title, text, tokenize='porter unicode61')"
         )
         database.executemany(
-            "INSERT INTO sections VALUES (?, ?, ?)", ((one.page, one.title, one.text) for one in sections(folder))
+            "INSERT INTO sections VALUES (?, ?, ?)",
+            ((one.page, one.title, one.text) for one in sections(folder)),
         )
         expression = " OR ".join(f'"{word}"' for word in words)
-        rows = database.execute(
-            "SELECT page, title, text, snippet(sections, 2, '', '', '…', 12) FROM sections WHERE sections MATCH ?"
-            " ORDER BY bm25(sections, 0, 6.0, 1.0) LIMIT ?",
+        found = database.execute(
+            "SELECT page, title, text, snippet(sections, 2, '', '', '…', 12) FROM sections"
+            " WHERE sections MATCH ? ORDER BY bm25(sections, 0, 6.0, 1.0) LIMIT ?",
             (expression, limit),
         ).fetchall()
     finally:
         database.close()
-    return [Section(page, title, text, " ".join(excerpt.split())) for page, title, text, excerpt in rows]
+    return [Section(page, title, text, " ".join(excerpt.split())) for page, title, text, excerpt in found]

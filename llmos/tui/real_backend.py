@@ -91,10 +91,10 @@ class RealBackend:
                 yield event
 
     async def regenerate(
-        self, chat_id: str, answer_id: str, options: Mapping[str, Any] | None = None
+        self, chat_id: str, message_id: str, options: Mapping[str, Any] | None = None
     ) -> AsyncIterator[Event]:
-        """Another answer beside an earlier one."""
-        async with aclosing(self.session.conversation(chat_id).regenerate(answer_id, options)) as stream:
+        """Another answer beside an earlier one, or to a message of the user."""
+        async with aclosing(self.session.conversation(chat_id).regenerate(message_id, options)) as stream:
             async for event in stream:
                 yield event
 

@@ -97,12 +97,12 @@ class FakeBackend:
             yield event
 
     async def regenerate(
-        self, chat_id: str, answer_id: str, options: Mapping[str, Any] | None = None
+        self, chat_id: str, message_id: str, options: Mapping[str, Any] | None = None
     ) -> AsyncIterator[Event]:
         self.sent.append(("", options))
-        old = self.store.message(answer_id)
-        assert old is not None and old.parent_id is not None
-        user = self.store.message(old.parent_id)
+        user = self.store.message(message_id)
+        if user is not None and user.role != "user" and user.parent_id is not None:
+            user = self.store.message(user.parent_id)
         assert user is not None
         async for event in self._answer(user):
             yield event

@@ -103,6 +103,10 @@ class ChatBase(TabScreen):
         """Remove the blocks from a message on: a branch begins there."""
         raise NotImplementedError
 
+    async def cut_after(self, message_id: str) -> None:
+        """Remove the blocks behind a message: another answer begins there."""
+        raise NotImplementedError
+
     async def reload_ids(self) -> None:
         """Read the messages of the chat again, without drawing them."""
         raise NotImplementedError
@@ -131,8 +135,8 @@ class ChatBase(TabScreen):
         """The prompt holds a new message again."""
         raise NotImplementedError
 
-    def answer_again(self, answer_id: str, options: Mapping[str, Any] | None = None) -> None:
-        """Another answer beside an earlier one."""
+    def answer_again(self, message_id: str, options: Mapping[str, Any] | None = None) -> None:
+        """Another answer beside an earlier one, or to a message of the user."""
         raise NotImplementedError
 
     def rename(self, chat_id: str, title: str = "") -> Any:

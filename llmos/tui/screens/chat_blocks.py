@@ -148,11 +148,22 @@ class BlockActions(ChatBase):
             self.face.tell("The answer is still being written; Esc stops it.", "warning")
             return
         await self.reload_ids()
-        answer = self._answer_of(block)
-        if answer is None:
-            self.face.tell("There is no answer here to make again.")
+        question = self._question_of(block)
+        if question is None:
+            self.face.tell("There is no question here to answer again.")
             return
-        self.answer_again(answer.id)
+        self.answer_again(question.id)
+
+    def _question_of(self, block: TranscriptBlock) -> Message | None:
+        """The user's message that a block belongs to, itself or the one before it."""
+        from llmos.tui.widgets.blocks import UserBlock
+
+        blocks = self.transcript.blocks
+        before = blocks[: blocks.index(block) + 1]
+        found = next((one for one in reversed(before) if isinstance(one, UserBlock)), None)
+        if found is None:
+            return None
+        return next((message for message in self.messages if message.id == found.message_id), None)
 
     def _answer_of(self, block: TranscriptBlock) -> Message | None:
         """The first message of the answer that a block belongs to."""
@@ -164,6 +175,15 @@ class BlockActions(ChatBase):
             place -= 1
         after = self.messages[place + 1 :]
         return next((message for message in after if message.role == "assistant"), None)
+
+    async def cut_after(self, message_id: str) -> None:
+        """Remove the blocks behind a message: another answer begins there."""
+        blocks = self.transcript.blocks
+        places = [place for place, block in enumerate(blocks) if block.message_id == message_id]
+        if places:
+            async with self.transcript.batch():
+                for block in blocks[places[-1] + 1 :]:
+                    await block.remove()
 
     async def cut_from(self, message_id: str) -> None:
         """Remove the blocks from a message on: a branch begins there."""

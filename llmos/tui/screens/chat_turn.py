@@ -68,14 +68,17 @@ class TurnActions(ChatBase):
         events = backend.send(self.chat_id, text, edit_of=edit_of, options=options)
         await self._run_turn(self.chat_id, text, events)
 
-    def answer_again(self, answer_id: str, options: Mapping[str, Any] | None = None) -> None:
-        """Another answer beside an earlier one."""
-        self.run_worker(self._again(answer_id, options), group=f"turn-{self.chat_id}")
+    def answer_again(self, message_id: str, options: Mapping[str, Any] | None = None) -> None:
+        """Another answer beside an earlier one, or to a message of the user."""
+        self.run_worker(self._again(message_id, options), group=f"turn-{self.chat_id}")
 
-    async def _again(self, answer_id: str, options: Mapping[str, Any] | None) -> None:
+    async def _again(self, message_id: str, options: Mapping[str, Any] | None) -> None:
         backend = await self.face.ready()
-        await self.cut_from(answer_id)
-        await self._run_turn(self.chat_id, "", backend.regenerate(self.chat_id, answer_id, options))
+        if any(one.id == message_id and one.role == "user" for one in self.messages):
+            await self.cut_after(message_id)
+        else:
+            await self.cut_from(message_id)
+        await self._run_turn(self.chat_id, "", backend.regenerate(self.chat_id, message_id, options))
 
     async def _run_turn(self, chat_id: str, text: str, events: AsyncIterator[Event]) -> None:
         from llmos.tui.turns import TurnDrawer

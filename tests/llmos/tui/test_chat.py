@@ -187,6 +187,20 @@ async def test_an_answer_can_be_made_again() -> None:
         assert kinds(screen) == ["UserBlock", "AnswerBlock"]
 
 
+async def test_an_answer_stopped_before_its_first_word_can_be_made_again() -> None:
+    tries = iter([[3.0], words("now it comes")])
+    backend = FakeBackend(lambda text: next(tries))
+    async with face(backend) as (pilot, screen):
+        screen.prompt.set_text("hi")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: screen.turn is not None and screen.turn.user_message)
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: not screen.face.turns)
+        await pilot.press("ctrl+up", "r")
+        await wait_until(pilot, lambda: "now it comes" in screen_text(pilot))
+        assert kinds(screen) == ["UserBlock", "AnswerBlock"]
+
+
 async def test_copying_blocks_code_and_the_chat() -> None:
     backend = FakeBackend(lambda text: words("Look:\n\n```py\nx = 1\n```\n"))
     async with face(backend) as (pilot, screen):
