@@ -21,6 +21,7 @@ from llmos.conversation.ports import Plugins
 from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for, tools_for
 from llmos.conversation.store import Store
 from llmos.conversation.turn import TurnParts, TurnRun
+from llmos.conversation.turnstile import Turnstile
 from llmos.conversation.views import ViewMixin
 from llmos.conversation.window import ATTACHED, Window
 from llmos.guard.api import GuardApi
@@ -71,6 +72,7 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
         preapproved: frozenset[str] = frozenset(),
         after_turn: Callable[[Conversation, Message, Message], Awaitable[None]] | None = None,
         on_death: Callable[[], None] = lambda: None,
+        turnstile: Turnstile | None = None,
     ) -> None:
         """Args:
         chat_id: id of a chat, stored or not.
@@ -85,6 +87,7 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
         preapproved: calls approved beforehand, in the guard's canonical form.
         after_turn: called in the background with (conversation, user's message, answer).
         on_death: called when the kernel died under an answer and the turn tells of it.
+        turnstile: shared by the chats of one kernel.
         """
         self.chat_id = chat_id
         self.kernel = kernel
@@ -99,6 +102,7 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
         self._spawn = spawn
         self._after_turn = after_turn
         self._on_death = on_death
+        self._turnstile = turnstile or Turnstile(lambda: kernel.model.context if kernel.model else 0)
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._answer_now = AnswerNow()
@@ -358,6 +362,7 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
             emit=emit,
             ask=self._asker(emit),
             window_state=self.window_state,
+            turnstile=self._turnstile,
             result_urls=self._result_urls,
             unsaved=self._unsaved,
             on_evicted=self.note_evicted,

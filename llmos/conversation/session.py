@@ -21,6 +21,7 @@ from llmos.conversation.services import HostServices
 from llmos.conversation.store import Store
 from llmos.conversation.swap import Swap
 from llmos.conversation.titles import give_title
+from llmos.conversation.turnstile import Turnstile
 from llmos.guard.api import GuardApi
 from llmos.kernel.protocol import Kernel, LoadRequest, ModelInfo
 from llmos.settings import Folders, Settings, folders, load_settings
@@ -85,6 +86,7 @@ class Session:
         self._early: list[Notice] = [Notice(text, "warning") for text in store.notices]
         self._loading: asyncio.Task[ModelInfo] | None = None
         self._deaths_told = 0
+        self._turnstile = Turnstile(lambda: kernel.model.context if kernel.model else 0)
 
     # -- notices ---------------------------------------------------------------------------
 
@@ -136,6 +138,7 @@ class Session:
                 preapproved=self.preapproved,
                 after_turn=self._after_turn,
                 on_death=self._death_told,
+                turnstile=self._turnstile,
             )
             self._conversations[chat_id] = found
         return found

@@ -18,6 +18,7 @@ from llmos.conversation.partial import PartialAnswer
 from llmos.conversation.ports import Plugins
 from llmos.conversation.store import Store
 from llmos.conversation.tool_calls import ToolRunner
+from llmos.conversation.turnstile import Turnstile
 from llmos.conversation.window import Window
 from llmos.guard.api import GuardApi, WindowState
 from llmos.kernel.protocol import Kernel, KernelDied
@@ -71,6 +72,7 @@ class TurnParts:
     emit: Callable[[Event], None]
     ask: Callable[[Approval], Awaitable[ApprovalAnswer]]
     window_state: Callable[[Sequence[ToolSpec]], WindowState]
+    turnstile: Turnstile
     result_urls: list[str] = field(default_factory=list)
     unsaved: list[Message] = field(default_factory=list)
     on_evicted: Callable[[list[Page]], None] = lambda pages: None
@@ -179,7 +181,7 @@ class TurnRun:
         result: TurnDone | None = None
         status: MessageStatus = "complete"
         try:
-            result = await self._stream(self._request(fitted, may_call), partial)
+            result = await self._in_turn(fitted, may_call, partial)
         except KernelDied as error:
             p.on_death()
             p.emit(Notice(f"{error} What had come of the answer is kept.", "error"))
@@ -202,8 +204,18 @@ class TurnRun:
         self._answer_id = new_id()
         return message, stats
 
+    async def _in_turn(self, fitted: Fitted, may_call: bool, partial: PartialAnswer) -> TurnDone | None:
+        """Generate as soon as the kernel's cache has room beside the answers of other chats."""
+        turnstile = self._p.turnstile
+        tokens = len(fitted.rendered.tokens) + self._budget.reserve
+        if turnstile.would_wait(tokens):
+            self._p.emit(Notice("Another chat is being answered; this one waits until there is room."))
+        async with turnstile.enter(tokens):
+            return await self._stream(self._request(fitted, may_call), partial)
+
     def _request(self, fitted: Fitted, may_call: bool) -> TurnRequest:
         p = self._p
+        most = p.max_tokens or (self._budget.reserve if p.turnstile.shared else None)
         options = dict(p.options)
         if not may_call:
             options["no_tool_calls"] = True
@@ -214,7 +226,7 @@ class TurnRun:
             messages=fitted.messages,
             tools=p.tools,
             sampling=p.sampling,
-            max_tokens=min(p.max_tokens, fitted.reserve) if p.max_tokens else None,
+            max_tokens=min(most, fitted.reserve) if most else None,
             sequence=p.sequence,
             grammar=str(options.get("grammar", "")),
             options=options,

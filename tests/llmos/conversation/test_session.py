@@ -203,3 +203,49 @@ async def test_what_was_not_stored_is_stored_at_the_end(make_bench: Make) -> Non
     chat._unsaved.append(answer)
     await chat.close()
     assert [m.content for m in bench.store.branch(chat.chat_id)] == ["hi", "answer"]
+
+
+async def test_chats_that_do_not_fit_together_wait_for_each_other(make_bench: Make) -> None:
+    bench: Bench = await make_bench([Script("word " * 20, pause=0.001)] * 3, context=200)
+    real, running, most = bench.kernel.generate, 0, 0
+
+    async def counted(request: Any) -> Any:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            async for event in real(request):
+                yield event
+        finally:
+            running -= 1
+
+    bench.kernel.generate = counted  # type: ignore[method-assign]
+    every = await asyncio.gather(
+        *(bench.talk(bench.chat(), f"chat {number} " + "pad " * 70) for number in range(3))
+    )
+    assert all(events[-1].message.status == "complete" for events in every)
+    assert most == 1
+    waits = [e for events in every for e in events if isinstance(e, Notice) and "waits" in e.text]
+    assert len(waits) == 2
+
+
+async def test_chats_that_fit_together_do_not_wait(make_bench: Make) -> None:
+    bench: Bench = await make_bench([Script("a b c", pause=0.01)] * 2)
+    every = await asyncio.gather(*(bench.talk(bench.chat(), "hi") for _ in range(2)))
+    assert not [e for events in every for e in events if isinstance(e, Notice)]
+
+
+async def test_a_waiting_chat_can_be_stopped(make_bench: Make) -> None:
+    gate = asyncio.Event()
+    bench: Bench = await make_bench([Script("a b", wait=gate.wait), "c"], context=200)
+    first, second = bench.chat(), bench.chat()
+    slow = asyncio.create_task(bench.talk(first, "one " + "pad " * 90))
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(bench.talk(second, "two " + "pad " * 90))
+    await asyncio.sleep(0.1)
+    second.stop()
+    assert (await waiting)[-1].message.status == "stopped"
+    gate.set()
+    assert (await slow)[-1].message.content == "a b"
+    bench.kernel.script = ["after"]
+    assert (await bench.talk(second, "three"))[-1].message.content == "after"
