@@ -11,9 +11,9 @@ from llmos_disk.search import Hit
 
 #: Similarity from which a passage is worth reading by itself (measured on questions that the files
 #: answer against small talk, sums and questions about other things; see docs/plugins/disk.md).
-CLEAR = 0.50
+CLEAR = 0.42
 #: Similarity that is enough when the words agree as well.
-LIKELY = 0.34
+LIKELY = 0.30
 #: Share of the question's words that such a passage must hold.
 COVERED = 0.5
 #: A passage this much less similar than the best one is left out.
