@@ -22,8 +22,7 @@ from llmos.kernel.sequences import SequenceTable, Slot
 CHUNK_ALONE = 128
 CHUNK_BESIDE = 64
 
-#: Where the larger chunk would take longer than this (seconds), the smaller one is used, so that
-#: a stop is obeyed sooner.
+#: Where the larger chunk would take longer (seconds), the smaller one is used: a stop is obeyed sooner.
 SLOW_CHUNK = 1.0
 
 #: While a person's job runs, background jobs take part in one step of this many.
@@ -215,6 +214,8 @@ class Scheduler:
                 self._rate = 0.9 * self._rate + 0.1 * rate if self._rate else rate
         self._last_step = now
         for row, (job, lane) in enumerate(lanes):
+            if job not in self._active:
+                continue  # another of its samples failed just now
             self._table.append(lane.slot, (lane.pending,))
             try:
                 lane.sample_from(row, now)

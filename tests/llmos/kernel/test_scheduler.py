@@ -11,6 +11,7 @@ from llmos.kernel import scheduler as scheduler_module
 from llmos.kernel.engine import Engine
 from llmos.kernel.lanes import Job
 from llmos.kernel.protocol import KernelError
+from llmos.kernel.sampler import Sampler
 from llmos.kernel.scheduler import BACKGROUND_SHARE, CHUNK_ALONE, CHUNK_BESIDE, KEPT_FREE, Scheduler
 from llmos.kernel.sequences import SequenceTable
 from tests.llmos.kernel.helpers import GREEDY
@@ -213,6 +214,31 @@ def test_samples_longer_than_the_room_end_with_length(bench: Bench) -> None:
     ends = [one for one in bench.events[1] if one["e"] == "finished"]
     assert sorted(one["sample"] for one in ends) == [0, 1, 2, 3]
     assert {one["stop_reason"] for one in ends} == {"length"}
+
+
+def test_a_failing_sample_ends_its_job_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = bench.job(1, 30, max_tokens=40)
+    while not other.lanes:
+        bench.scheduler.step()
+    broken = bench.job(2, 40, samples=3, max_tokens=40)
+    while not broken.lanes:
+        bench.scheduler.step()
+    draw = Sampler.draw
+
+    def fails(self: Sampler, row: int) -> int:
+        if self is broken.lanes[1].sampler:
+            raise KernelError("no numbers")
+        return draw(self, row)
+
+    monkeypatch.setattr(Sampler, "draw", fails)
+    bench.run()
+    assert bench.kinds(2).count("error") == 1
+    assert bench.finished(1)["completion_tokens"] == 40
+    assert {slot.name for slot in bench.table.named()} == {"s1", "s2"}
+    again = bench.job(3, 0, prompt=list(broken.prompt), sequence="s2", max_tokens=3)
+    bench.run()
+    assert again.cached == 39
+    assert bench.finished(3)["completion_tokens"] == 3
 
 
 def test_submit_refuses(bench: Bench) -> None:
