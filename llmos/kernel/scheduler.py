@@ -66,8 +66,7 @@ class Scheduler:
         """Queue a job.
 
         Raises:
-            KernelError: the prompt cannot fit, is empty or was cut by another tokenizer, or more
-                samples are asked for than there are sequences.
+            KernelError: the prompt is empty, too long or of another tokenizer; too many samples.
         """
         context = self._engine.context
         if not job.prompt:
