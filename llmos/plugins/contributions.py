@@ -133,7 +133,7 @@ class Element:
     Kinds and their data:
         ``text``: ``{"markdown": str}``; ``table``: ``{"columns": [str], "rows": [[…]], "keys": [str]}``;
         ``bars``: ``{"labels": [str], "values": [float], "unit": str}``;
-        ``plot``: ``{"series": [{"name", "x", "y"}], "x", "y"}``;
+        ``plot``: ``{"series": [{"name", "x", "y", "dots"}], "x", "y"}``, with ``dots`` as points;
         ``cells``: ``{"cells": [{"label", "weight", "colour", "key"}]}``;
         ``progress``: ``{"done": float, "total": float, "text": str}``;
         ``form``: ``{"schema": JSON schema, "values": {…}, "action": str}``;

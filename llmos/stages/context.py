@@ -83,14 +83,15 @@ def make_context(kernel: Kernel, kernels: Kernels, session: Any = None) -> Stage
 def extras_of(session: Any) -> dict[str, Any]:
     """What panels may ask of a session.
 
-    Keys, each only where the session has it: ``embed`` (texts to vectors), ``embedder`` (its name),
+    Keys, each only where the session has it: ``embed`` (texts to vectors), ``embedder`` (its name now),
     ``jobs`` (what runs in the background), ``plugins`` (rows with ``name, state, tab, tools``).
     """
     extras: dict[str, Any] = {}
     embedder = getattr(session, "embedder", None)
-    if embedder is not None and embedder.id():
+    if embedder is not None:
         extras["embed"] = embedder.embed
-        extras["embedder"] = str(embedder.id()).split(":")[0]
+        # Asked each time: a plugin may bring the model after the panel was made.
+        extras["embedder"] = lambda: str(embedder.id()).split(":")[0]
     jobs = getattr(session, "jobs", None)
     if jobs is not None:
         extras["jobs"] = jobs.list

@@ -28,6 +28,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("sft", "SFT", "llmos.stages.sft:SftStage"),
     StageEntry("rlhf", "RLHF", "llmos.stages.rlhf:RlhfStage"),
     StageEntry("quirks", "Quirks", "llmos.stages.quirks:QuirksStage"),
+    StageEntry("rag", "RAG", "llmos.stages.rag:RagStage"),
     StageEntry("pipeline", "Pipeline", "llmos.stages.pipeline:PipelineStage"),
     StageEntry("machine", "LLM OS", "llmos.stages.machine:MachineStage"),
 )

@@ -252,13 +252,13 @@ class PlotElement(Widget):
             ]
             if not points:
                 continue
-            plot.plot(
-                [x for x, _ in points],
-                [y for _, y in points],
-                line_style=palette[number % len(palette)],
-                hires_mode=HiResMode.BRAILLE,
-                label=str(series.get("name", "")) or None,
-            )
+            xs, ys = [x for x, _ in points], [y for _, y in points]
+            colour = palette[number % len(palette)]
+            label = str(series.get("name", "")) or None
+            if series.get("dots"):
+                plot.scatter(xs, ys, marker="●", marker_style=colour, label=label)
+                continue
+            plot.plot(xs, ys, line_style=colour, hires_mode=HiResMode.BRAILLE, label=label)
         plot.set_xlabel(str(data.get("x", "")))
         plot.set_ylabel(str(data.get("y", "")))
         if len(data.get("series", ())) > 1:
