@@ -22,6 +22,9 @@ def run_tui(*, model: str = "", chat: str = "", go_on: bool = False, slow: bool 
         go_on: open the chat used last.
         slow: fewer repaints.
     """
+    from llmos.tui.quick_start import pause_collection
+
+    pause_collection()
     from llmos.folders import folders
     from llmos.tui.app import LlmosApp
     from llmos.tui.options import read_options

@@ -17,6 +17,7 @@ from llmos.errors import UserError
 from llmos.tui import terminal_keys, themes
 from llmos.tui.actions import bindings, unknown_ids
 from llmos.tui.options import FaceOptions
+from llmos.tui.quick_start import resume_collection
 from llmos.tui.tabs import TABS, Tab
 from llmos.tui.widgets.status_bar import StatusBar, StatusFigures
 from llmos.tui.widgets.tab_bar import TabBar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from llmos.tui.turns import TurnDrawer
     from llmos.types import Approval, ApprovalAnswer
 
+_HERE = Path(__file__).parent
 #: Seconds within which a second Ctrl+C quits.
 QUIT_SECONDS = 3.0
 
@@ -40,7 +42,8 @@ class LlmosApp(App[None], inherit_bindings=False):
         model: model to load; empty: the one in the settings.
     """
 
-    CSS_PATH = Path(__file__).parent / "app.tcss"
+    # The chat's own sheet too: read at once, it is parsed once.
+    CSS_PATH: ClassVar[Any] = [_HERE / "app.tcss", _HERE / "screens" / "chat.tcss"]
     TITLE = "LLMOS"
     ENABLE_COMMAND_PALETTE = False
     # The chat is the first screen: no blank one before it.
@@ -73,7 +76,8 @@ class LlmosApp(App[None], inherit_bindings=False):
         self._modes["_default"] = self.get_default_screen
         terminal_keys.install()
         themes.register(self)
-        self.theme = themes.resolve(self.options.theme)
+        # Without its watcher: nothing is drawn yet that would have to change.
+        self.set_reactive(LlmosApp.theme, themes.resolve(self.options.theme))
         if self.options.slow:
             self.animation_level = "none"
         if self.options.keys:
@@ -96,6 +100,7 @@ class LlmosApp(App[None], inherit_bindings=False):
 
     @work(exclusive=True, group="begin")
     async def _begin(self) -> None:
+        resume_collection()
         self.show_tabs()
         self._show_figures()
         try:

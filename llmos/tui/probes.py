@@ -29,6 +29,9 @@ def minimal() -> dict[str, float]:
 
 def first_paint() -> dict[str, float]:
     """CPU seconds from the start of the process to the first paint of the face."""
+    from llmos.tui.quick_start import pause_collection
+
+    pause_collection()
     from llmos.folders import folders
     from llmos.tui.app import LlmosApp
     from llmos.tui.options import read_options

@@ -26,7 +26,6 @@ WIDE = 100
 class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, ExtraActions):
     """The chat tab."""
 
-    CSS_PATH = "chat.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("chat")
 
     def __init__(self) -> None:

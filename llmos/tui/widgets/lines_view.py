@@ -24,6 +24,8 @@ class LinesView(Widget):
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
         self._lines_width = 0
+        #: Height that the layout knows.
+        self._told_rows = 0
         self._strips: dict[int, Strip] = {}
         self._strips_style: Style | None = None
 
@@ -50,7 +52,7 @@ class LinesView(Widget):
         if not width:
             self.refresh(layout=True)
             return
-        before, height = len(self._lines), self.rows()
+        before = len(self._lines)
         old = self._lines
         self._lines = self.layout_lines(width)
         same = min(keep, before, len(self._lines))
@@ -58,7 +60,7 @@ class LinesView(Widget):
             same += 1
         for row in [row for row in self._strips if row >= same]:
             del self._strips[row]
-        if height != self.rows():
+        if self._told_rows != self.rows():
             self.refresh(layout=True)
         else:
             # Only the rows that changed: a repaint of everything costs ten times as much.
@@ -84,7 +86,8 @@ class LinesView(Widget):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """One row a line."""
         self._ensure(width)
-        return self.rows()
+        self._told_rows = self.rows()
+        return self._told_rows
 
     def notify_style_update(self) -> None:
         """The theme changed: strips carry colours."""
