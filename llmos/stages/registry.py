@@ -29,6 +29,7 @@ STAGES: tuple[StageEntry, ...] = (
     StageEntry("rlhf", "RLHF", "llmos.stages.rlhf:RlhfStage"),
     StageEntry("quirks", "Quirks", "llmos.stages.quirks:QuirksStage"),
     StageEntry("rag", "RAG", "llmos.stages.rag:RagStage"),
+    StageEntry("security", "Security", "llmos.stages.security:SecurityStage"),
     StageEntry("pipeline", "Pipeline", "llmos.stages.pipeline:PipelineStage"),
     StageEntry("machine", "LLM OS", "llmos.stages.machine:MachineStage"),
 )

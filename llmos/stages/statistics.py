@@ -20,7 +20,8 @@ def wilson(right: int, of: int) -> tuple[float, float]:
     share = right / of
     middle = (share + _Z * _Z / (2 * of)) / (1 + _Z * _Z / of)
     half = _Z * math.sqrt(share * (1 - share) / of + _Z * _Z / (4 * of * of)) / (1 + _Z * _Z / of)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At shares of 0 and 1 rounding could put the share just outside.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 @dataclass(frozen=True, slots=True)
