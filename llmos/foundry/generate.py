@@ -69,6 +69,7 @@ def generate(
     limit: int = 96,
     temperature: float = 0.0,
     seed: int = 0,
+    group: int = 1,
 ) -> list[Sample]:
     """Answer many prompts at once.
 
@@ -79,14 +80,17 @@ def generate(
         limit: longest answer in tokens.
         temperature: 0 takes the likeliest token.
         seed: of the draws.
+        group: answers for each prompt, which is read once for all of them; they come one after
+            the other.
     """
     device = next(model.parameters()).device
-    rows, longest = len(prompts), max(map(len, prompts))
+    longest = max(map(len, prompts))
     limit = min(limit, model.config.context - longest)
     if limit < 1:
         raise ValueError(f"a prompt of {longest} tokens leaves no room in a context of {model.config.context}")
     pad = torch.tensor([longest - len(p) for p in prompts], device=device)
-    ids = torch.zeros(rows, longest, dtype=torch.long, device=device)
+    ids = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
+    rows = len(prompts) * group
     for row, prompt in enumerate(prompts):
         ids[row, longest - len(prompt) :] = torch.tensor(list(prompt), device=device)
     generator = torch.Generator(device=device).manual_seed(seed)
@@ -108,7 +112,11 @@ def generate(
             for block, cache in zip(model.blocks, caches, strict=True):
                 assert isinstance(block, Block)
                 x = _step(block, x, cos, sin, cache, allowed[:, None])
-            logits = functional.linear(model.norm(x[:, -1]), model.embed.weight)
+            logits = functional.linear(model.norm(x[:, -1]), model.embed.weight).float()
+            if start == 0 and group > 1:
+                logits, pad = logits.repeat_interleave(group, dim=0), pad.repeat_interleave(group)
+                for cache in caches:
+                    cache[:] = [t.repeat_interleave(group, dim=0) for t in cache]
             logs = logits.log_softmax(-1)
             if temperature > 0:
                 drawn = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator).squeeze(1)

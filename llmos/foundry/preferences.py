@@ -82,7 +82,7 @@ def answer_logprobs(model: Llama, prompts: Sequence[list[int]], answers: Sequenc
 
 def _dpo_part(
     pairs: list[tuple[list[int], list[int], list[int]]],
-    reference: Tensor,
+    reference: Llama,
     options: PreferenceOptions,
     kept: list[Tensor],
 ) -> LossPart:
@@ -92,15 +92,15 @@ def _dpo_part(
 
     def loss(model: Llama) -> Tensor:
         prompts = [p for p, _, _ in pairs]
-        values = answer_logprobs(model, prompts * 2, [c for _, c, _ in pairs] + [r for _, _, r in pairs])
-        chosen, rejected = values[: len(pairs)], values[len(pairs) :]
-        start = reference.to(values.device)
+        answers = [c for _, c, _ in pairs] + [r for _, _, r in pairs]
+        with torch.no_grad():
+            start = answer_logprobs(reference, prompts * 2, answers).view(2, -1)
+        chosen, rejected = answer_logprobs(model, prompts * 2, answers).view(2, -1)
         margin = options.beta * ((chosen - start[0]) - (rejected - start[1]))
         kept.append(torch.stack([chosen, rejected, margin]).detach().float().cpu())
         length = sum(len(c) for _, c, _ in pairs)
-        return (
-            -functional.logsigmoid(margin).sum() - options.anchor * chosen.sum() * len(pairs) / length
-        ) / options.pairs
+        anchor = options.anchor * chosen.sum() * len(pairs) / length
+        return (-functional.logsigmoid(margin).sum() - anchor) / options.pairs
 
     return loss
 
@@ -125,12 +125,12 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
     tokenizer = Tokenizer.load(folder / "tokenizer.json")
     renderer, device = Renderer(tokenizer), pick_device(options.device)
     model = load_model(folder / "sft" / "final.pt").to(device)
-    clock = Clock()
     head = train_reward_head(model, renderer, options)
     out.mkdir(parents=True, exist_ok=True)
     (out / "reward_head.json").write_text(json.dumps(head))
     report(f"reward head: {head['accuracy']:.3f} of held-out pairs in the right order")
     reference = load_model(folder / "sft" / "final.pt").to(device)
+    clock = Clock()
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.95), weight_decay=0.0)
     gradients = Gradients(model, options.workers if device == "cpu" else 1, device)
     log, rng = Log(out / "log.jsonl"), random.Random(f"dpo-{options.seed}")
@@ -146,11 +146,7 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
         kept: list[Tensor] = []
         work = []
         for start in range(0, len(batch), size):
-            group = batch[start : start + size]
-            with torch.no_grad():
-                prompts = [p for p, _, _ in group]
-                base = torch.stack([answer_logprobs(reference, prompts, [g[i] for g in group]) for i in (1, 2)])
-            work.append(_dpo_part(group, base, options, kept))
+            work.append(_dpo_part(batch[start : start + size], reference, options, kept))
         loss = sum(gradients.run(work))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for setting in optimiser.param_groups:

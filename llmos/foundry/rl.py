@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,17 @@ from llmos.foundry.scoring import last_number, score, visible
 from llmos.foundry.tasks import arithmetic, pages, tools
 from llmos.foundry.tasks.base import Conversation, Generator, Split, Turn
 from llmos.foundry.tokenizer import Tokenizer
-from llmos.foundry.trainer import Clock, Gradients, Log, LossPart, Report, load_model, pick_device, save_state
+from llmos.foundry.trainer import (
+    Clock,
+    Gradients,
+    Log,
+    LossPart,
+    Report,
+    half_is_fast,
+    load_model,
+    pick_device,
+    save_state,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,16 +106,18 @@ def _policy_part(
     prompts: list[list[int]],
     answers: list[list[int]],
     gains: list[float],
-    base: Tensor,
+    reference: Llama,
     count: int,
     anchor: float,
 ) -> LossPart:
     import torch
 
     def loss(model: Llama) -> Tensor:
+        with torch.no_grad():
+            base = answer_logprobs(reference, prompts, answers)
         values = answer_logprobs(model, prompts, answers)
-        lengths = torch.tensor([float(len(a)) for a in answers])
-        gain = torch.tensor(gains)
+        lengths = torch.tensor([float(len(a)) for a in answers], device=values.device)
+        gain = torch.tensor(gains, device=values.device)
         # Answers are used once, so the ratio to the sampling policy is one and needs no clipping.
         pull = ((values - base) / lengths).square() * lengths
         return (-(gain * values / lengths.mean()).sum() + anchor * pull.sum()) / count
@@ -134,16 +147,18 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
     start = folder / "preferences" / "final.pt"
     model, reference = load_model(start).to(device), load_model(start).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.95), weight_decay=0.0)
-    gradients = Gradients(model, options.workers if device == "cpu" else 1, device)
+    workers = options.workers if device == "cpu" else 1
+    gradients = Gradients(model, workers, device)
     log, rng, clock = Log(out / "log.jsonl"), random.Random(f"rl-{options.seed}"), Clock()
     log.path.unlink(missing_ok=True)
     stop = tokenizer.special[TURN_END]
+    pool = ThreadPoolExecutor(workers)
     makers, weights = [t for t, _ in TASKS], [w for _, w in TASKS]
     for step in range(1, options.steps + 1):
         asked = [rng.choices(makers, weights)[0](rng, Split.TRAIN) for _ in range(options.prompts)]
         prompts = [prompt_ids(renderer, c) for c in asked]
         rows = [p for p in prompts for _ in range(options.group)]
-        drawn = generate(model, rows, stop=stop, limit=110, temperature=options.temperature, seed=step)
+        drawn = _draw(model, prompts, stop, options, step, pool, device)
         texts = [tokenizer.decode(s.ids) for s in drawn]
         rewards = [reward(asked[i // options.group], texts[i], s.ended) for i, s in enumerate(drawn)]
         gains: list[float] = []
@@ -157,9 +172,9 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
             for first in range(0, len(useful), size):
                 chosen = useful[first : first + size]
                 group = ([rows[i] for i in chosen], answers[first : first + size])
-                with torch.no_grad():
-                    base = answer_logprobs(reference, *group)
-                parts.append(_policy_part(*group, [gains[i] for i in chosen], base, len(rows), options.anchor))
+                parts.append(
+                    _policy_part(*group, [gains[i] for i in chosen], reference, len(rows), options.anchor)
+                )
             gradients.run(parts)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for setting in optimiser.param_groups:
@@ -177,6 +192,37 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
         )
     )
     return final
+
+
+def _draw(
+    model: Llama,
+    prompts: list[list[int]],
+    stop: int,
+    options: RlOptions,
+    step: int,
+    pool: ThreadPoolExecutor,
+    device: str,
+) -> list[Sample]:
+    """A group of answers for every prompt, in the prompts' order; each thread takes some prompts."""
+    import torch
+
+    def work(part: tuple[int, list[list[int]]]) -> list[Sample]:
+        torch.set_num_threads(1)
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half_is_fast(device)):
+            seed = step * 1000 + part[0]
+            return generate(
+                model,
+                part[1],
+                stop=stop,
+                limit=110,
+                temperature=options.temperature,
+                seed=seed,
+                group=options.group,
+            )
+
+    size = -(-len(prompts) // (2 * options.workers))
+    chunks = [(i, prompts[i : i + size]) for i in range(0, len(prompts), size)]
+    return [sample for found in pool.map(work, chunks) for sample in found]
 
 
 def _summary(

@@ -26,15 +26,15 @@ def repeated(make: Generator) -> Generator:
 
 #: Tasks when no tool is on offer, with their weights.
 PLAIN: tuple[tuple[Generator, float], ...] = (
-    (help.ask_help, 16),
-    (repeated(help.ask_help), 20),
+    (help.ask_help, 12),
+    (repeated(help.ask_help), 12),
     (smalltalk.small_talk, 8),
-    (pages.answer_from_pages, 11),
-    (pages.absent_from_pages, 4),
-    (pages.several_questions, 13),
-    (prose.answer_from_prose, 5),
-    (prose.absent_from_prose, 2),
-    (prose.several_prose_questions, 8),
+    (pages.answer_from_pages, 20),
+    (pages.absent_from_pages, 7),
+    (pages.several_questions, 26),
+    (prose.answer_from_prose, 8),
+    (prose.absent_from_prose, 3),
+    (prose.several_prose_questions, 14),
     (refuse.not_known, 4),
     (refuse.refuse_harm, 2),
     (arithmetic.sum_by_steps, 8),
@@ -53,9 +53,9 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
     (help.ask_help, 9),
     (repeated(help.ask_help), 8),
     (smalltalk.small_talk, 5),
-    (pages.answer_from_pages, 4),
+    (pages.answer_from_pages, 7),
     (pages.absent_from_pages, 2),
-    (pages.several_questions, 3),
+    (pages.several_questions, 6),
     (prose.answer_from_prose, 2),
     (prose.absent_from_prose, 1),
     (prose.several_prose_questions, 2),
@@ -66,7 +66,7 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
     (memory.told_and_asked, 3),
 )
 #: Share of conversations with tools on offer, and share that joins several tasks.
-TOOL_SHARE = 0.38
+TOOL_SHARE = 0.34
 JOINED_SHARE = 0.15
 _SYSTEMS = (
     "You are a helpful assistant.",
