@@ -180,6 +180,28 @@ def test_values_for_plugins(scripted: Scripted, capsys: pytest.CaptureFixture[st
     assert "NAME=VALUE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("y\n", "once"), ("C\n", "chat"), ("a\n", "deny"), ("n\n", "deny"), ("", "deny"), ("what?\n", "deny")],
+)
+async def test_the_terminal_is_asked_about_the_exact_call(
+    typed: str, answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from llmos.cli.app_context import ask_approval
+    from llmos.types import Approval, ToolCall
+
+    question = Approval(
+        ToolCall("save", {"path": "/x"}), EffectClass.WRITE, "save /x exactly", "It writes.", diff="+new",
+        scopes=("once", "chat"),
+    )  # fmt: skip
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert await ask_approval(question) == answer
+    shown = capsys.readouterr().err
+    for part in ("save", "It writes.", "save /x exactly", "+new", "[y] once", "[c] for this chat"):
+        assert part in shown
+    assert "[a]" not in shown
+
+
 # -- on a real kernel ------------------------------------------------------------------------------
 
 
@@ -210,7 +232,18 @@ def test_a_real_kernel_answers(model: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_keeps_what_came(model: Path, number: signal.Signals) -> None:
     arguments = command(
-        "ask", "Hi", "--model", str(model), "--seed", "5", "--no-tools", "-o", "stop=[]", "--system", "x"
+        "--safe-mode",
+        "ask",
+        "Hi",
+        "--model",
+        str(model),
+        "--seed",
+        "5",
+        "--no-tools",
+        "-o",
+        "stop=[]",
+        "--system",
+        "x",
     )
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL

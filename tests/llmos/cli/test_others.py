@@ -117,7 +117,7 @@ def test_plain_mode_reads_lines_and_answers_each(tmp_path: Path) -> None:
     path = write_random_gguf(tmp_path / "m.gguf")
     (folders().make().settings_file).write_text("[chat]\nmax_tokens = 8\ntool_rounds = 0\n")
     done = subprocess.run(
-        [sys.executable, "-m", "llmos.cli.main", "--model", str(path), "--plain"],
+        [sys.executable, "-m", "llmos.cli.main", "--safe-mode", "--model", str(path), "--plain"],
         input="Hello\n\n/help\n/new\nAgain\n/quit\nnever read\n",
         capture_output=True,
         text=True,
