@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
-from textual.pilot import Pilot
+from textual.pilot import Pilot, WaitForScreenTimeout
 
 from llmos.tui.app import LlmosApp
 from llmos.tui.options import FaceOptions
@@ -18,13 +18,16 @@ SMALL = (80, 24)
 LARGE = (140, 40)
 
 
-async def wait_until(pilot: Pilot[None], predicate: Callable[[], object], seconds: float = 8.0) -> None:
+async def wait_until(pilot: Pilot[None], predicate: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait until a predicate holds; fails with its source line when it does not."""
     end = monotonic() + seconds
     while monotonic() < end:
-        await pilot.pause()
-        if predicate():
+        # On a machine that is busy with other things the library's own patience may end first.
+        with suppress(WaitForScreenTimeout):
             await pilot.pause()
+        if predicate():
+            with suppress(WaitForScreenTimeout):
+                await pilot.pause()
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"did not come true in {seconds} s: {predicate.__code__.co_firstlineno}")
