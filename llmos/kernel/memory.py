@@ -25,7 +25,7 @@ SMALLEST_CONTEXT = 256
 RESERVE = 256 << 20
 
 #: The worker itself with the library loaded.
-_WORKER = 60 << 20
+_WORKER = 46 << 20
 
 
 @dataclass(frozen=True, slots=True)
