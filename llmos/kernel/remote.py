@@ -13,13 +13,13 @@ import math
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmos.formats import THINK_CLOSE, THINK_OPEN, TOOL_CALL_CLOSE, TOOL_CALL_OPEN
+from llmos.formats import TOOL_CALL_OPEN
 from llmos.kernel.families.hermes import Hermes
 from llmos.kernel.neutralise import neutralise
 from llmos.kernel.protocol import (
@@ -38,6 +38,7 @@ from llmos.kernel.protocol import (
     Rendered,
     TokenProbability,
 )
+from llmos.kernel.remote_wire import Writer, context_of, events, words
 from llmos.types import Message, SamplingSettings, StopReason, ToolSpec
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 _FIRST_KEY = 1 << 32
 _KEPT = 512
 _LETTERS_A_TOKEN = 4
-_DEFAULT_CONTEXT = 8192
 _REASONS: dict[str, StopReason] = {"stop": "stop", "length": "length", "tool_calls": "stop"}
 
 
@@ -154,7 +154,7 @@ class RemoteKernel:
         if wanted and wanted not in names:
             raise KernelError(f"The server {self.url} has no model {wanted}; it has {', '.join(names[:8])}.")
         row = rows[names.index(wanted)] if wanted else rows[0]
-        context = request.context or _context_of(row)
+        context = request.context or context_of(row)
         self._model = ModelInfo(
             name=str(row["id"]), path=self.url, architecture="remote", parameters=0, file_bytes=0, vocabulary=0,
             context=context, trained_context=context, embedding_width=0, layers=0, threads=0, quantisation="",
@@ -254,15 +254,15 @@ class RemoteKernel:
             raise NotAvailable("A remote kernel cannot be held to a grammar; load a local model for that.")
         path, body = self._body(request)
         began, first = time.perf_counter(), 0.0
-        writers = [_Writer() for _ in range(request.samples)]
+        writers = [Writer() for _ in range(request.samples)]
         usage: Mapping[str, Any] = {}
         yield Prefilled(0, len(request.prompt), 0)
         try:
             async with self._http().stream("POST", f"{self.url}/{path}", json=body) as answer:
                 if answer.status_code != 200:
-                    raise KernelError(self._refused(answer.status_code, _words(await answer.aread())))
-                async with aclosing(_events(answer)) as events:
-                    async for event in events:
+                    raise KernelError(self._refused(answer.status_code, words(await answer.aread())))
+                async with aclosing(events(answer)) as stream:
+                    async for event in stream:
                         usage = event.get("usage") or usage
                         for choice in event.get("choices", ()):
                             writer = writers[min(int(choice.get("index", 0)), len(writers) - 1)]
@@ -356,93 +356,3 @@ class RemoteKernel:
         """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
-
-
-class _Writer:
-    """One sample's deltas as raw text with the tags that ``parse_answer`` reads."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.reason = ""
-        self.ended = False
-        self._thinking = False
-        self._calls: dict[int, dict[str, str]] = {}
-
-    def take(self, choice: Mapping[str, Any]) -> str:
-        """New raw text of a chunk."""
-        delta = choice.get("delta") or {}
-        thought = delta.get("reasoning_content") or delta.get("reasoning") or ""
-        content = delta.get("content") or choice.get("text") or ""
-        out = ""
-        if thought:
-            out += thought if self._thinking else f"{THINK_OPEN}\n{thought}"
-            self._thinking = True
-        if content:
-            out += self._close_thought() + content
-        for call in delta.get("tool_calls") or ():
-            held = self._calls.setdefault(int(call.get("index", 0)), {"name": "", "arguments": ""})
-            function = call.get("function") or {}
-            held["name"] += function.get("name") or ""
-            held["arguments"] += function.get("arguments") or ""
-        if choice.get("finish_reason"):
-            self.reason, self.ended = str(choice["finish_reason"]), True
-        self.text += out
-        return out
-
-    def _close_thought(self) -> str:
-        if not self._thinking:
-            return ""
-        self._thinking = False
-        return f"\n{THINK_CLOSE}\n"
-
-    def finish(self) -> str:
-        """What is left at the end: an open thought, and the calls."""
-        out = self._close_thought()
-        for _, call in sorted(self._calls.items()):
-            arguments = call["arguments"] or "{}"
-            name = json.dumps(call["name"])
-            out += f'{TOOL_CALL_OPEN}{{"name": {name}, "arguments": {arguments}}}{TOOL_CALL_CLOSE}'
-        self._calls = {}
-        self.text += out
-        return out
-
-
-async def _events(answer: httpx.Response) -> AsyncGenerator[Mapping[str, Any], None]:
-    """Decoded server-sent events up to ``[DONE]``.
-
-    Raises:
-        KernelError: the server sent an error in the stream.
-    """
-    async for line in answer.aiter_lines():
-        if not line.startswith("data:"):
-            continue
-        data = line[5:].strip()
-        if data == "[DONE]":
-            return
-        try:
-            event = json.loads(data)
-        except ValueError:
-            continue
-        if isinstance(event, Mapping):
-            if "error" in event:
-                raise KernelError(f"The server says: {_words(data.encode())}.")
-            yield event
-
-
-def _words(body: bytes) -> str:
-    """The message of an error object, on one line."""
-    try:
-        error = json.loads(body)["error"]
-        text = error["message"] if isinstance(error, Mapping) else str(error)
-    except (ValueError, KeyError, TypeError):
-        text = body[:200].decode("utf-8", "replace")
-    return " ".join(text.split()).rstrip(".")
-
-
-def _context_of(row: Mapping[str, Any]) -> int:
-    """Context window that a server tells of its model, by the names that servers use."""
-    meta = row.get("meta") if isinstance(row.get("meta"), Mapping) else {}
-    for value in (row.get("context_window"), row.get("max_model_len"), (meta or {}).get("n_ctx_train")):
-        if isinstance(value, int) and value > 0:
-            return value
-    return _DEFAULT_CONTEXT
