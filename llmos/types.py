@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
 from llmos.errors import UserError as UserError
+from llmos.labels import SYSTEM_LABELS as SYSTEM_LABELS
+from llmos.labels import USER_LABELS as USER_LABELS
+from llmos.labels import Confidentiality as Confidentiality
+from llmos.labels import Integrity as Integrity
+from llmos.labels import Labels as Labels
+from llmos.labels import join_labels as join_labels
 
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "stopped", "crashed", "error", "tool_call"]
@@ -22,71 +28,6 @@ StopReason = Literal["stop", "length", "stopped", "crashed", "error", "tool_call
 def new_id() -> str:
     """A random identifier of 32 hexadecimal digits for a message, page, call or chat."""
     return uuid.uuid4().hex
-
-
-class Integrity(StrEnum):
-    """Whether the text may steer what the program does."""
-
-    TRUSTED = "trusted"
-    UNTRUSTED = "untrusted"
-
-
-class Confidentiality(StrEnum):
-    """Whether the text may leave this machine."""
-
-    PUBLIC = "public"
-    PRIVATE = "private"
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Where a text came from and what may be done with it.
-
-    Origins are strings ``kind`` or ``kind:detail``: ``user``, ``system``, ``model``,
-    ``file:/path``, ``url:https://…``, ``tool:name``, ``memory:id``; the guard adds ``via:name`` (a
-    tool that only worked on what was there) and ``private`` (private files or pages had a part).
-    """
-
-    origins: frozenset[str] = frozenset({"user"})
-    integrity: Integrity = Integrity.TRUSTED
-    confidentiality: Confidentiality = Confidentiality.PRIVATE
-
-    def join(self, *others: Labels) -> Labels:
-        """Labels of a text made from this one and the others: never weaker than any of them."""
-        every = (self, *others)
-        return Labels(
-            origins=frozenset().union(*(one.origins for one in every)),
-            integrity=(
-                Integrity.UNTRUSTED
-                if any(one.integrity is Integrity.UNTRUSTED for one in every)
-                else Integrity.TRUSTED
-            ),
-            confidentiality=(
-                Confidentiality.PRIVATE
-                if any(one.confidentiality is Confidentiality.PRIVATE for one in every)
-                else Confidentiality.PUBLIC
-            ),
-        )
-
-    @property
-    def tainted(self) -> bool:
-        """True when untrusted text had a part in it."""
-        return self.integrity is Integrity.UNTRUSTED
-
-    @property
-    def private(self) -> bool:
-        """True when it must not leave the machine unasked."""
-        return self.confidentiality is Confidentiality.PRIVATE
-
-
-def join_labels(labels: Iterable[Labels]) -> Labels:
-    """Join any number of labels; none at all gives trusted, public, no origin."""
-    neutral = Labels(frozenset(), Integrity.TRUSTED, Confidentiality.PUBLIC)
-    return neutral.join(*labels)
-
-
-SYSTEM_LABELS = Labels(frozenset({"system"}), Integrity.TRUSTED, Confidentiality.PUBLIC)
-USER_LABELS = Labels(frozenset({"user"}), Integrity.TRUSTED, Confidentiality.PRIVATE)
 
 
 class EffectClass(StrEnum):
