@@ -126,5 +126,5 @@ def stats_line(stats: Mapping[str, Any]) -> str:
         parts.append(f"first after {first:.2f} s")
     prompt, cached = stats.get("prompt_tokens"), stats.get("cached_tokens")
     if prompt:
-        parts.append(f"{100 * (cached or 0) / prompt:.0f}% of {prompt} prompt tokens cached")
+        parts.append(f"prompt {prompt}, {100 * (cached or 0) / prompt:.0f}% cached")
     return " · ".join(parts)

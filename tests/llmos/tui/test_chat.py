@@ -130,7 +130,7 @@ async def test_new_switch_rename_delete_and_undo() -> None:
         await wait_until(pilot, lambda: screen.chat_id == "")
         await talk(pilot, screen, "beta")
         await screen.open_chat(first)
-        assert "You said: alpha" in screen_text(pilot)
+        await wait_until(pilot, lambda: "You said: alpha" in screen_text(pilot))
         await pilot.press("f2")
         await wait_until(pilot, lambda: len(pilot.app.screen_stack) > 1)
         await pilot.press("end", *" two", "enter")
