@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -58,6 +59,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         *,
         chat: str = "",
         model: str = "",
+        tour: bool = False,
     ) -> None:
         super().__init__()
         self.options = options if options is not None else FaceOptions()
@@ -66,6 +68,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         self.turns: dict[str, TurnDrawer] = {}
         self.figures = StatusFigures(model="starting", state="loading")
         self.first_chat = chat
+        self.tour = tour
         self._model = model
         self._make_backend = make_backend
         self._quit_asked = -QUIT_SECONDS
@@ -120,6 +123,8 @@ class LlmosApp(App[None], inherit_bindings=False):
         if hasattr(screen, "backend_ready"):
             await screen.backend_ready()
         self.set_interval(8.0 if self.options.slow else 1.0, self.refresh_status)
+        if self.tour:
+            self.open_tab("build")
         await self.load_model(self._model)
 
     async def load_model(self, name: str = "") -> None:
@@ -160,6 +165,24 @@ class LlmosApp(App[None], inherit_bindings=False):
                 answer: ApprovalAnswer = await screen.ask(approval)
                 return answer
         return "deny"
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault of the program: one line and the log, and the chat goes on.
+
+        Tests (and ``LLMOS_DEBUG``) see the fault itself.
+        """
+        if self.is_headless or os.environ.get("LLMOS_DEBUG"):
+            super()._handle_exception(error)
+            return
+        import logging
+
+        from llmos.folders import folders
+
+        logging.getLogger(__name__).error("fault in the face", exc_info=error)
+        kind = type(error).__name__
+        self.call_next(
+            self.tell, f"Something went wrong ({kind}); details are in {folders().log_file}.", "error"
+        )
 
     def tell(self, text: str, level: str = "info", *, keep: bool = False) -> None:
         """One line for the user: in the status bar, and in the chat when it should stay."""

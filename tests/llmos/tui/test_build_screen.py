@@ -25,7 +25,7 @@ from tests.helpers.fake_session import FakeBackend
 @pytest.fixture
 async def backend(tmp_path: Path) -> AsyncIterator[FakeBackend]:
     kernel = KernelClient(log=tmp_path / "kernel.log")
-    await kernel.load(LoadRequest(write_random_gguf(tmp_path / "tiny.gguf", TINY), context=512, threads=1))
+    await kernel.load(LoadRequest(write_random_gguf(tmp_path / "tiny.gguf", TINY), context=2048, threads=1))
     made = FakeBackend()
     made.session = SimpleNamespace(kernel=kernel)  # type: ignore[attr-defined]
     yield made
@@ -108,7 +108,7 @@ async def test_a_panel_is_saved_as_svg(backend: FakeBackend) -> None:
     async with face(backend) as (pilot, _):
         await opened(pilot)
         await pilot.press("ctrl+e")
-        picture = folders().data / "pictures" / "tokens.svg"
+        picture = folders().data / "pictures" / "data.svg"
         await wait_until(pilot, picture.exists)
         assert picture.read_text().startswith("<svg")
 

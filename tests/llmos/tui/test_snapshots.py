@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from llmos.plugins.contributions import Element, Panel
 from llmos.tui.app import LlmosApp
+from llmos.tui.tabs import TABS
 from llmos.types import (
     Approval,
     ApprovalNeeded,
@@ -70,6 +71,8 @@ PANEL = Panel(
 
 def app() -> LlmosApp:
     made = LlmosApp(lambda: FakeBackend(script, panels=[("x", PANEL)]))
+    # Tabs that come and go elsewhere are no matter of these pictures.
+    made.tabs = [TABS[0], TABS[-1]]
     return made
 
 
