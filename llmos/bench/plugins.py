@@ -256,7 +256,7 @@ def run(
     *,
     quick: bool = False,
     model: str = "",
-    chats: str = "",
+    chats: int | str = "",
     only: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Figure]:
@@ -270,7 +270,7 @@ def run(
         say: takes a progress line.
     """
     figures: list[Figure] = []
-    count = int(chats) if chats else 5 if quick else 100
+    count = int(chats) if str(chats) else 5 if quick else 100
     with tempfile.TemporaryDirectory(prefix="llmos-bench-") as folder:
         work = Path(folder)
         where = Folders(work / "config", work / "data", work / "cache", work / "log").make()
