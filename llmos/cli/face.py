@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from llmos.tui.backend import Backend
 
 
-def run_tui(*, model: str = "", chat: str = "", go_on: bool = False, slow: bool = False) -> None:
+def run_tui(
+    *, model: str = "", chat: str = "", go_on: bool = False, slow: bool = False, tour: bool = False
+) -> None:
     """Open the chat in the terminal and stay until the user leaves.
 
     Args:
@@ -21,6 +23,7 @@ def run_tui(*, model: str = "", chat: str = "", go_on: bool = False, slow: bool 
         chat: id or title of the chat to open.
         go_on: open the chat used last.
         slow: fewer repaints.
+        tour: open the Build tab on the tour.
     """
     from llmos.tui.quick_start import pause_collection
 
@@ -31,7 +34,7 @@ def run_tui(*, model: str = "", chat: str = "", go_on: bool = False, slow: bool 
 
     where = folders()
     chat_id = _chat_id(chat, go_on) if chat or go_on else ""
-    app = LlmosApp(_backend, read_options(where.settings_file, slow=slow), chat=chat_id, model=model)
+    app = LlmosApp(_backend, read_options(where.settings_file, slow=slow), chat=chat_id, model=model, tour=tour)
     _leave_on_signals(app)
     app.run()
     if app.return_code:

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("llmos.cli.models:models", "Find, fit, fetch and choose models."),
     "plugins": ("llmos.cli.plugins:plugins", "List, install, make and check plugins."),
     "stages": ("llmos.cli.stages:stages", "Show how the model was built, live."),
+    "tour": ("llmos.cli.stages:tour", "Walk through how the model was built, a step a panel."),
     "serve": ("llmos.cli.serve:serve", "Serve the model to other programs."),
 }
 

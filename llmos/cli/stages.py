@@ -39,6 +39,24 @@ def stages(name: str | None, model: str, as_json: bool) -> None:
         click.echo()
 
 
+@click.command()
+@click.option("--model", "-m", default="", help="Model to walk through with; the bundled one by default.")
+@click.option("--again", is_flag=True, help="Begin anew instead of where it was left.")
+def tour(model: str, again: bool) -> None:
+    """Walk through how the model was built, doing one thing on each panel."""
+    import sys
+
+    from llmos.cli.face import run_tui
+    from llmos.settings import folders
+    from llmos.stages.tour import save_place
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("The tour needs a terminal; `llmos stages` prints the panels as text.")
+    if again:
+        save_place(folders().data, 0)
+    run_tui(model=model, tour=True)
+
+
 async def _collect(names: list[str], model: str, *, views: bool) -> list[dict[str, Any]]:
     from llmos.kernel.client import KernelClient
     from llmos.kernel.locate import resolve

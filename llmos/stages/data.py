@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,22 @@ from llmos.types import UserError
 _SOURCE = "record: funnel"
 #: Bytes of a user's folder that are run through the funnel at most.
 _MOST_BYTES = 50_000_000
+_PROSE = (
+    "The ferry leaves the old harbour at seven in the morning and comes back before the sun goes down. "
+    "In summer it carries people who want to see the seals on the sandbanks, and in winter mostly letters, "
+    "flour and a few islanders who have been to the doctor. The captain knows every stone of the channel, "
+    "because his mother steered the same boat and took him along when he was small. When the fog comes in, "
+    "he stops the engine, listens to the bell on the pier, and only then goes on.\n"
+)
+#: Good prose, the same once more, another language, a menu, and almost nothing.
+_SAMPLE = (
+    _PROSE,
+    _PROSE,
+    "Die Fähre verlässt den alten Hafen um sieben Uhr morgens und kommt zurück, bevor die Sonne untergeht. "
+    "Im Sommer fährt sie Gäste zu den Seehunden, im Winter vor allem Briefe und Mehl.\n",
+    "Home | About | Login | Cart | Search | Menu | Next | Back | Share | Top\n" * 8,
+    "ok\n",
+)
 
 
 def funnel_rows(stages: Sequence[dict[str, Any]]) -> list[list[Any]]:
@@ -100,6 +117,7 @@ class DataStage(StageBase):
         return (
             Control("folder", "text", "Your folder", "", key="t"),
             Control("run", "button", "Run the funnel on it", key="r"),
+            Control("sample", "button", "On a sample", key="s"),
         )
 
     async def figures(self, context: StageContext) -> list[StageFigure]:
@@ -158,7 +176,13 @@ class DataStage(StageBase):
         ]
 
     async def act(self, context: StageContext, state: State, action: str) -> State:
-        """Run the funnel on the user's folder, on a thread."""
+        """Run the funnel on the user's folder or on a sample, on a thread."""
+        if action == "sample":
+            with tempfile.TemporaryDirectory(prefix="llmos-sample-") as name:
+                for number, text in enumerate(_SAMPLE):
+                    (Path(name) / f"{number}.txt").write_text(text, encoding="utf-8")
+                report = await asyncio.to_thread(run_folder, Path(name), context)
+            return {**state, "report": {**report, "folder": "five sample texts"}}
         if action != "run":
             return state
         folder = Path(str(state.get("folder", "")).strip() or ".").expanduser()

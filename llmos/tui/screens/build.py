@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from textual import events, on, work
@@ -12,12 +13,15 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Button, Input, OptionList, Static
+from textual.worker import WorkerError
 
 from llmos.plugins.contributions import Element
 from llmos.stages.context import Kernels, make_context
 from llmos.stages.frame import Control, Part, StageBase, StageContext, State
 from llmos.stages.registry import STAGES, stage
+from llmos.stages.tour import TOUR, load_place, save_place, text_of
 from llmos.tui.screens.base import TabScreen
+from llmos.tui.screens.build_tour import TourBar
 from llmos.tui.widgets.panel import PanelView
 from llmos.tui.widgets.slider import Slider
 from llmos.types import UserError
@@ -56,6 +60,7 @@ class BuildScreen(TabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+y", "ask_model", "Ask the model about it"),
         Binding("ctrl+e", "export", "Save as SVG"),
+        Binding("ctrl+g", "tour", "Begin the tour, or go on with it"),
         Binding("escape", "stop_or_list", "Stop, or back to the list"),
     ]
 
@@ -67,6 +72,11 @@ class BuildScreen(TabScreen):
         self._made: StageContext | None = None
         self._stopping = False
         self._working = False
+        self._drawing = False
+        self._next_picture: Sequence[Element] | None = None
+        self._controls_of: StageContext | None = None
+        self._tour_place: int | None = None
+        self._tour_done = False
 
     def compose_body(self) -> ComposeResult:
         """List and panel."""
@@ -75,6 +85,7 @@ class BuildScreen(TabScreen):
                 *[f"{number}. {entry.title}" for number, entry in enumerate(STAGES, 1)], id="stages"
             )
             with Vertical(id="stage"):
+                yield TourBar()
                 yield Static("", id="sentences", markup=False)
                 yield Vertical(id="controls")
                 yield PanelView(self.face.clean, id="picture")
@@ -84,6 +95,9 @@ class BuildScreen(TabScreen):
         self.query_one("#stages").focus()
         self._fit_width()
         await self.open_stage(STAGES[0].id)
+        if self.face.tour:
+            self.face.tour = False
+            await self.action_tour()
 
     def on_resize(self, event: events.Resize) -> None:
         """Narrow terminals get a narrower list."""
@@ -116,7 +130,12 @@ class BuildScreen(TabScreen):
 
     async def open_stage(self, name: str) -> None:
         """Show a stage."""
+        if self._stage is None or self._stage.id != name:
+            self._show([Element("text", {"markdown": "…"})])
         self._stage = stage(name)
+        for place, entry in enumerate(STAGES):
+            if entry.id == name:
+                self.query_one("#stages", OptionList).highlighted = place
         self.query_one("#sentences", Static).update(" ".join(self._stage.sentences))
         context = self.stage_context()
         self._state = self._stage.first_state(context) if context else {}
@@ -125,8 +144,9 @@ class BuildScreen(TabScreen):
 
     async def _make_controls(self, shown: StageBase, context: StageContext | None) -> None:
         area = self.query_one("#controls", Vertical)
+        self._controls_of = context
         await area.remove_children()
-        if context is None:
+        if context is None or shown is not self._stage:
             return
         controls = shown.controls(context)
         rows: list[Widget] = []
@@ -155,7 +175,9 @@ class BuildScreen(TabScreen):
     @on(OptionList.OptionHighlighted, "#stages")
     async def _chosen(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
-        entry = STAGES[event.option_index]
+        # What is highlighted now: an event from before a panel was opened by other means is late.
+        now = event.option_list.highlighted
+        entry = STAGES[event.option_index if now is None else now]
         if self._stage is None or entry.id != self._stage.id:
             await self.open_stage(entry.id)
 
@@ -237,29 +259,109 @@ class BuildScreen(TabScreen):
         if self._working:
             self._stopping = True
             self.face.tell("Stopping …")
+        elif self._tour_place is not None:
+            self._leave_tour()
         else:
             self.query_one("#stages").focus()
+
+    # The tour.
+
+    async def action_tour(self) -> None:
+        """Begin the tour, or go on where it was left."""
+        from llmos.settings import folders
+
+        await self._visit(load_place(folders().data))
+
+    async def _visit(self, place: int) -> None:
+        """Open a step's panel and say what comes."""
+        from llmos.settings import folders
+
+        self._tour_place, self._tour_done = place, False
+        save_place(folders().data, place)
+        bar = self.query_one(TourBar)
+        bar.say(text_of(place, False))
+        bar.focus()
+        if place < len(TOUR):
+            await self.open_stage(TOUR[place].stage)
+
+    def _leave_tour(self) -> None:
+        self._tour_place = None
+        self.query_one(TourBar).say("")
+        self.query_one("#stages").focus()
+
+    @on(TourBar.GoOn)
+    async def _tour_goes_on(self, event: TourBar.GoOn) -> None:
+        event.stop()
+        place = self._tour_place
+        if place is None or self._working:
+            return
+        if place >= len(TOUR):
+            self._leave_tour()
+        elif self._tour_done:
+            await self._visit(place + 1)
+        else:
+            self._do_step(place)
+
+    @work(exclusive=True, group="tour")
+    async def _do_step(self, place: int) -> None:
+        """Do the step's one thing, then say what to look at."""
+        step = TOUR[place]
+        if self._stage is None or self._stage.id != step.stage:
+            await self.open_stage(step.stage)
+        self._set_values(step.values)
+        self._draw()
+        if step.action:
+            self.query_one(TourBar).say(f"Tour {place + 1} of {len(TOUR)}. Working …  Esc stops.")
+            with contextlib.suppress(WorkerError):  # stopped; what failed has been told
+                await self._act(step.action).wait()
+        if self._tour_place == place:
+            self._tour_done = True
+            self.query_one(TourBar).say(text_of(place, True))
+
+    def _set_values(self, values: Mapping[str, Any]) -> None:
+        """Set controls as if the user had."""
+        self._state.update(values)
+        for field in self.query(Input):
+            if str(field.name) in values:
+                field.value = str(values[str(field.name)])
+        for slider in self.query(Slider):
+            if str(slider.name) in values:
+                slider.set_value(float(values[str(slider.name)]))
 
     # Drawing; each worker replaces the one before, so typing never waits.
 
     @work(exclusive=True, group="draw")
     async def _draw(self) -> None:
-        picture, shown = self.query_one("#picture", PanelView), self._stage
+        shown = self._stage
         context = self.stage_context()
         if shown is None or context is None:
-            await picture.show(
-                [Element("text", {"markdown": "No model is loaded: this panel computes with one."})]
-            )
+            self._show([Element("text", {"markdown": "No model is loaded: this panel computes with one."})])
             return
-        if not self._state:
-            await self.open_stage(shown.id)
+        if self._controls_of is not context:  # the model came, or came anew, after the stage was opened
+            self.run_worker(self.open_stage(shown.id), group="open")
             return
         try:
             parts = await shown.view(context, dict(self._state))
         except UserError as error:
             parts = [Part(Element("text", {"markdown": str(error)}), "live")]
         if shown is self._stage:
-            await picture.show([with_mark(part) for part in parts])
+            self._show([with_mark(part) for part in parts])
+
+    def _show(self, elements: Sequence[Element]) -> None:
+        """Have a picture drawn; a drawing that runs is never broken off, only the newest one follows it."""
+        self._next_picture = elements
+        if not self._drawing:
+            self._drawing = True
+            self.run_worker(self._show_newest(), group="show")
+
+    async def _show_newest(self) -> None:
+        try:
+            while self._next_picture is not None:
+                elements, self._next_picture = self._next_picture, None
+                for picture in self.query("#picture").results(PanelView):  # none while the screen closes
+                    await picture.show(elements)
+        finally:
+            self._drawing = False
 
     @work(exclusive=True, group="act")
     async def _act(self, action: str) -> None:

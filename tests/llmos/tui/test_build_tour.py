@@ -38,6 +38,8 @@ async def on_tour(pilot: Pilot[None]) -> BuildScreen:
     await wait_until(pilot, lambda: isinstance(app.screen, BuildScreen), 20)
     screen: BuildScreen = app.screen
     await wait_until(pilot, lambda: screen._tour_place is not None and screen.stage_context() is not None, 20)
+    first = TOUR[screen._tour_place or 0].stage
+    await wait_until(pilot, lambda: getattr(screen._stage, "id", "") == first)
     return screen
 
 
