@@ -290,7 +290,7 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
     async def _send(
         self, emit: Callable[[Event], None], text: str, pages: list[Page], options: dict[str, Any]
     ) -> None:
-        if not self._opened:
+        if not self._opened or await self.store.run(self._moved_on):
             await self.open()
         user = Message("user", text, chat_id=self.chat_id, parent_id=self._leaf)
         user.pages = tuple(self.window.number(pages))

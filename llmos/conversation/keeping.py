@@ -12,6 +12,7 @@ class KeepingMixin:
     chat_id: str
     store: Store
     _unsaved: list[Message]
+    _leaf: str | None
 
     def _store_user(self, user: Message) -> None:
         """The chat (with its first message) and the message, in one commit.
@@ -26,6 +27,13 @@ class KeepingMixin:
             self.store.add_message(user)
             self.store.save_draft(self.chat_id, "")
         self._unsaved.clear()  # only now: a commit that failed has taken nothing
+
+    def _moved_on(self) -> bool:
+        """Whether the branch was moved behind this object's back: by a face, or by another program."""
+        if self._unsaved:
+            self._store_unsaved()
+        chat = self.store.chat(self.chat_id)
+        return chat is not None and chat.leaf_id != self._leaf
 
     def _store_unsaved(self) -> None:
         """What the store could not take before, at the end of the conversation."""

@@ -6,11 +6,12 @@ loaded and no worker started before somebody needs one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from llmos.conversation.conversation import Conversation
@@ -26,9 +27,6 @@ from llmos.guard.api import GuardApi
 from llmos.kernel.protocol import Kernel, LoadRequest, ModelInfo
 from llmos.settings import Folders, Settings, folders, load_settings
 from llmos.types import Approval, ApprovalAnswer, Message, Notice, UserError, new_id
-
-if TYPE_CHECKING:
-    import asyncio
 
 _log = logging.getLogger(__name__)
 
@@ -82,10 +80,12 @@ class Session:
         self.preapproved: frozenset[str] = frozenset()
         self._conversations: dict[str, Conversation] = {}
         self._restored: set[str] = set()
+        self._leaving: set[str] = set()
         self._listeners: list[Callable[[Notice], None]] = []
         self._early: list[Notice] = [Notice(text, "warning") for text in store.notices]
         self._loading: asyncio.Task[ModelInfo] | None = None
         self._deaths_told = 0
+        self._swapping = asyncio.Lock()
         self._turnstile = Turnstile(lambda: kernel.model.context if kernel.model else 0)
 
     # -- notices ---------------------------------------------------------------------------
@@ -149,23 +149,32 @@ class Session:
         return list(self._conversations.values())
 
     async def leave(self, chat_id: str) -> None:
-        """Close a chat: its KV state goes to disk, its memory is freed. A running answer goes on."""
+        """Close a chat: its KV state goes to disk, its memory is freed.
+
+        A running answer goes on, and the chat is closed after it.
+        """
         found = self._conversations.get(chat_id)
+        if found is not None and found.busy:
+            self._leaving.add(chat_id)
         if found is None or found.busy:
             return
         del self._conversations[chat_id]
         self._restored.discard(chat_id)
-        await self.swap.save(self.kernel, found.sequence, chat_id)
+        self._leaving.discard(chat_id)
+        async with self._swapping:  # nobody may begin a turn in a state that is on its way out
+            await self.swap.save(self.kernel, found.sequence, chat_id)
 
     def _spawn(self, name: str, work: Awaitable[None]) -> None:
         self.jobs.start(name, work)
 
     async def _after_turn(self, conversation: Conversation, user: Message, answer: Message) -> None:
-        """A title, once a chat has its first answer."""
+        """A title, once a chat has its first answer; a chat that was left meanwhile is closed."""
         if answer.status == "complete":
             await give_title(
                 self.store, self.kernel, conversation.chat_id, user, answer, self.settings.chat.titles
             )
+        if conversation.chat_id in self._leaving:
+            await self.leave(conversation.chat_id)
 
     # -- model -----------------------------------------------------------------------------
 
@@ -179,8 +188,6 @@ class Session:
         Raises:
             llmos.types.UserError: no such model, damaged, too large.
         """
-        import asyncio
-
         # A turn that comes meanwhile waits for this model, not for another.
         self._loading = asyncio.create_task(self._load(name, context))
         return await asyncio.shield(self._loading)
@@ -204,16 +211,16 @@ class Session:
 
     async def _ensure_model(self, conversation: Conversation) -> None:
         """Before a turn: a model is loaded, and the chat's saved state is in its sequence."""
-        import asyncio
-
         if self.kernel.model is None:
             if self._loading is None or self._loading.done():
                 self._loading = asyncio.create_task(self._load("", None))
             await asyncio.shield(self._loading)
         chat_id = conversation.chat_id
+        self._leaving.discard(chat_id)
         if chat_id not in self._restored:
-            self._restored.add(chat_id)
-            await self.swap.restore(self.kernel, conversation.sequence, chat_id)
+            async with self._swapping:
+                self._restored.add(chat_id)
+                await self.swap.restore(self.kernel, conversation.sequence, chat_id)
 
     async def tidy(self) -> None:
         """Erase what has been in the trash for long, and keep the swap folder within its cap."""

@@ -82,7 +82,8 @@ class Window:
 
     def fill(self, messages: Sequence[Message], states: Mapping[str, PageState]) -> None:
         """Begin anew with the messages of a branch, leaving out what was evicted before."""
-        self.slots = [slot for message in messages if (slot := self._slot(message, states)).pages]
+        said = [one for one in messages if one.role != "assistant" or one.content or one.tool_calls]
+        self.slots = [slot for message in said if (slot := self._slot(message, states)).pages]
 
     def append(self, message: Message, states: Mapping[str, PageState] | None = None) -> Slot:
         """Put a message and its pages at the end."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmos.conversation.swap import LEAST_TOKENS, Swap
 from llmos.kernel.protocol import GenerateRequest, KernelError
+from llmos.types import TextDelta
 from tests.helpers.fake_kernel import FakeKernel
 from tests.llmos.conversation.conftest import Bench
 
@@ -87,4 +88,22 @@ async def test_a_chat_that_was_left_is_not_evaluated_again(make_bench: Callable[
     evaluated = bench.kernel.evaluated
     events = await bench.talk(bench.chat(chat.chat_id), "Back again")
     assert bench.kernel.evaluated - evaluated < 25
+    assert events[-1].stats.cached_tokens > 100
+
+
+async def test_a_chat_that_is_left_while_it_answers_is_closed_afterwards(
+    make_bench: Callable[..., Any],
+) -> None:
+    bench: Bench = await make_bench()
+    chat = bench.chat()
+    for turn in range(12):
+        await bench.talk(chat, f"Message {turn} with a few words more")
+    async for event in chat.send("The last one"):
+        if isinstance(event, TextDelta):
+            await bench.session.leave(chat.chat_id)
+            assert bench.session.conversations == [chat]
+    await bench.session.jobs.close()
+    assert bench.session.conversations == []
+    assert bench.store.branch(chat.chat_id)[-1].status == "complete"
+    events = await bench.talk(bench.chat(chat.chat_id), "Back again")
     assert events[-1].stats.cached_tokens > 100

@@ -780,3 +780,28 @@ async def test_a_tool_that_no_grammar_fits_does_not_end_the_chat(make_bench: Mak
     assert text_of(events) == "3"
     assert len(bench.plugins.calls) == 1
     assert bench.kernel.requests[0].grammar == ""
+
+
+async def test_a_branch_that_was_moved_from_outside_is_followed(make_bench: Make) -> None:
+    bench: Bench = await make_bench(["a1", "a2", "a3", "a4"])
+    chat = bench.chat()
+    await bench.talk(chat, "q1")
+    await bench.talk(chat, "q2")
+    first_answer = bench.store.branch(chat.chat_id)[1]
+    bench.store.set_leaf(chat.chat_id, first_answer.id)
+    await bench.talk(chat, "q3")
+    assert [m.content for m in bench.store.branch(chat.chat_id)] == ["q1", "a1", "q3", "a3"]
+    assert "q2" not in bench.kernel.prompts[-1]
+    other: Bench = await make_bench(["b1"])  # another program goes on with the chat
+    await other.talk(other.chat(chat.chat_id), "q4")
+    await bench.talk(chat, "q5")
+    assert [m.content for m in bench.store.branch(chat.chat_id)][-4:] == ["q4", "b1", "q5", "a4"]
+
+
+async def test_an_answer_of_thoughts_alone_is_no_empty_turn(make_bench: Make) -> None:
+    bench: Bench = await make_bench([Script("<think>hm and hm and hm", pause=0.001), "ok"])
+    chat = bench.chat()
+    await bench.talk(chat, "q1")
+    await bench.talk(chat, "q2")
+    assert "<|im_start|>assistant\n<|im_end|>" not in bench.kernel.prompts[-1]
+    assert bench.store.branch(chat.chat_id)[-1].content == "ok"
