@@ -30,13 +30,15 @@ lint: $(DEV_STAMP) ## style, types and layers
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## every benchmark
-	@$(BIN)/llmos bench all
+	@for name in decode startup security store plugins retrieval paging resume code web reason models serve stages; do \
+	  echo; echo "== $$name"; $(BIN)/llmos bench $$name; done; true
 
 soak: $(DEV_STAMP) ## the full kill and fuzz counts (hours)
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 docs: $(STAMP) ## write the generated pages of docs/ anew
-	$(BIN)/python -m llmos.cli.docs
+	$(BIN)/python -m llmos.tui.keys_page
+	$(BIN)/python -m llmos.plugins.reference
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
