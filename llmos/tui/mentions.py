@@ -33,6 +33,12 @@ def mentioned_files(text: str) -> list[str]:
     return found
 
 
+def mentioned_chats(text: str) -> list[str]:
+    """Titles of the chats that a text mentions as ``@"chat:TITLE"``, each once."""
+    names = [match.group(1) or "" for match in _MENTION.finditer(text)]
+    return list(dict.fromkeys(name.removeprefix("chat:") for name in names if name.startswith("chat:")))
+
+
 def file_candidates(word: str) -> list[Candidate]:
     """Files and folders that fit ``@word``; in a folder named so far, else in the working one."""
     typed = word.removeprefix("@").removeprefix('"')

@@ -122,7 +122,7 @@ class ProbeBackend:
         self._store.add_message(answer)
         yield TurnDone(answer, None)
 
-    async def regenerate(self, chat_id: str, answer_id: str) -> AsyncIterator[Event]:
+    async def regenerate(self, chat_id: str, message_id: str) -> AsyncIterator[Event]:
         """As ``send``."""
         async for event in self.send(chat_id, "again"):
             yield event

@@ -13,7 +13,7 @@ from llmos.guard.clean import clean
 from llmos.plugins.contributions import CommandContext, CommandResult, Element, Parameter, Persona
 from llmos.tui.backend import Ask, CommandOffer, ModelChoice, PanelOffer
 from llmos.tui.widgets.status_bar import StatusFigures
-from llmos.types import ApprovalAnswer, Event, Notice, ToolResult, UserError
+from llmos.types import ApprovalAnswer, Event, Notice, Page, ToolResult, UserError, join_labels
 
 if TYPE_CHECKING:
     from llmos.conversation.store import Store
@@ -81,7 +81,9 @@ class RealBackend:
     ) -> AsyncIterator[Event]:
         """A turn."""
         conversation = self.session.conversation(chat_id)
-        files = [Path(file) for file in (options or {}).get("files", ())]
+        files: list[Path | Page] = [Path(file) for file in (options or {}).get("files", ())]
+        for other in (options or {}).get("chats", ()):
+            files.append(await self.store.run(self._chat_page, other))
         if edit_of:
             events = conversation.edit(edit_of, text, options)
         else:
@@ -89,6 +91,15 @@ class RealBackend:
         async with aclosing(events) as stream:
             async for event in stream:
                 yield event
+
+    def _chat_page(self, chat_id: str) -> Page:
+        """Another chat as a page to read; its text keeps the labels that it has."""
+        from llmos.tui.transfer import chat_text
+
+        chat = self.store.chat(chat_id)
+        labels = join_labels(message.labels for message in self.store.branch(chat_id))
+        title = chat.title if chat is not None else ""
+        return Page(clean(chat_text(self.store, chat_id)), "passage", labels, source=f"chat {clean(title)}")
 
     async def regenerate(
         self, chat_id: str, message_id: str, options: Mapping[str, Any] | None = None

@@ -71,7 +71,7 @@ class ChatBase(TabScreen):
 
     # Given by the parts of the screen.
 
-    def attachments(self, text: str) -> Mapping[str, Any] | None:
+    async def attachments(self, text: str) -> Mapping[str, Any] | None:
         """Files that the text names by ``@``."""
         raise NotImplementedError
 

@@ -19,14 +19,25 @@ if TYPE_CHECKING:
 class CompletionActions(ChatBase):
     """Slash commands and mentions."""
 
-    def attachments(self, text: str) -> Mapping[str, Any] | None:
-        """Files that the text names by ``@``."""
+    async def attachments(self, text: str) -> Mapping[str, Any] | None:
+        """Files and chats that the text names by ``@``."""
         if "@" not in text:
             return None
-        from llmos.tui.mentions import mentioned_files
+        import asyncio
+        from functools import partial
 
-        files = mentioned_files(text)
-        return {"files": files} if files else None
+        from llmos.tui.mentions import mentioned_chats, mentioned_files
+
+        options: dict[str, Any] = {}
+        if files := await asyncio.to_thread(mentioned_files, text):
+            options["files"] = files
+        store = await self.store()
+        for title in mentioned_chats(text):
+            found = await store.run(partial(store.list_chats, limit=20, title=title))
+            others = [chat for chat in found if chat.id != self.chat_id]
+            others.sort(key=lambda chat: self.face.clean(chat.title) != title)
+            options.setdefault("chats", []).extend(chat.id for chat in others[:1])
+        return options or None
 
     async def on_prompt_completion_wanted(self, event: Prompt.CompletionWanted) -> None:
         """Show what fits the word before the cursor."""

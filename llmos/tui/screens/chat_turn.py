@@ -46,8 +46,6 @@ class TurnActions(ChatBase):
         """Begin a turn with the user's text."""
         edit_of = edit_of or self.editing
         self.stop_editing()
-        if options is None:
-            options = self.attachments(text)
         self.run_worker(self._send(text, edit_of, options), group=f"turn-{self.chat_id}", exit_on_error=True)
 
     async def _send(self, text: str, edit_of: str, options: Mapping[str, Any] | None) -> None:
@@ -63,6 +61,8 @@ class TurnActions(ChatBase):
             self.prompt.set_text(text)
             self.face.tell(str(error), "error")
             return
+        if options is None:
+            options = await self.attachments(text)
         if edit_of:
             await self.cut_from(edit_of)
         events = backend.send(self.chat_id, text, edit_of=edit_of, options=options)

@@ -95,6 +95,17 @@ async def test_a_mentioned_file_goes_with_the_message(tmp_path: Path, monkeypatc
         assert backend.sent[0][1] == {"files": [str(tmp_path / "notes.md")]}
 
 
+async def test_a_mentioned_chat_goes_with_the_message() -> None:
+    backend = FakeBackend()
+    async with face(backend) as (pilot, screen):
+        await talk(pilot, screen, "about marmalade")
+        first = screen.chat_id
+        await pilot.press("ctrl+n")
+        await wait_until(pilot, lambda: screen.chat_id == "")
+        await talk(pilot, screen, 'compare @"chat:about marmalade"')
+        assert backend.sent[-1][1] == {"chats": [first]}
+
+
 def test_fuzzy_order() -> None:
     candidates = [Candidate(name) for name in ("rename", "new", "undelete", "export")]
     assert [one.value for one in best("ne", candidates)] == ["new", "rename", "undelete"]
