@@ -23,7 +23,7 @@ FUSION_K = 10
 #: How much more a rank by words counts for a query that looks like an identifier, and a rank by
 #: meaning for any other (both measured; see docs/plugins/disk.md).
 IDENTIFIER_WEIGHT = 3.0
-MEANING_WEIGHT = 1.5
+MEANING_WEIGHT = 2.0
 #: What each further passage of one section keeps of its score, so that other sections come up.
 SAME_SECTION = 0.5
 #: BM25 weights of path, headings and text.
