@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import tomllib
@@ -65,6 +66,7 @@ def test_errors_are_one_line_and_exit_code_1(
     def broken() -> None:
         raise error
 
+    logging.getLogger("llmos").handlers.clear()  # an earlier test's log file lies in another home
     assert program.run(broken, []) == 1
     shown = capsys.readouterr().err
     assert shown.startswith(line)
