@@ -78,8 +78,10 @@ async def give_title(
         The title now, empty when there is none.
     """
     chat = await store.run(store.chat, chat_id)
-    if chat is None or chat.title or how == "off":
+    if chat is None or how == "off" or chat.title_by == "user":
         return chat.title if chat else ""
+    if chat.title and user.parent_id is not None:  # only the first answer brings a better one
+        return chat.title
     title = title_from(user.content)
     if title:
         await store.run(store.rename_chat, chat_id, title, by="auto")

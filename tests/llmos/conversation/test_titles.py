@@ -69,3 +69,13 @@ async def test_a_model_that_fails_leaves_the_first_words() -> None:
 async def test_no_title_where_none_is_wanted_or_one_is_there() -> None:
     assert await titled(FakeKernel(), "off") == ""
     assert await titled(FakeKernel(), title="Mine") == "Mine"
+
+
+async def test_what_a_face_called_a_chat_for_the_moment_is_made_better_once() -> None:
+    store = Store(None)
+    chat = store.create_chat()
+    store.rename_chat(chat.id, "Please tell me about ti", by="auto")
+    first = Message("user", "Please tell me about tides", chat_id=chat.id)
+    assert await give_title(store, FakeKernel(), chat.id, first, first, "auto") == "Tell me about tides"
+    later = Message("user", "And the moon?", chat_id=chat.id, parent_id=first.id)
+    assert await give_title(store, FakeKernel(), chat.id, later, later, "auto") == "Tell me about tides"
