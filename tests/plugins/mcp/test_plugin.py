@@ -163,8 +163,7 @@ def test_slow_calls_return_and_a_dead_server_is_started_again_or_set_aside(opene
         rows = plugin.command("mcp list").data["servers"]
         return next(row for row in rows if row["name"] == name)
 
-    wait_until(lambda: state("odd")["state"] == "ready")
-    assert state("odd")["restarts"] == 1
+    wait_until(lambda: (state("odd")["state"], state("odd")["restarts"]) == ("ready", 1))
     assert plugin.tool("odd_echo", text="again").ok
     wait_until(lambda: state("gone")["state"] == "set aside")
     assert "no program" in state("gone")["reason"]
