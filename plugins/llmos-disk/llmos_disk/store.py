@@ -142,7 +142,7 @@ class Store(VectorTables, SearchQueries):
         """
         keys: list[tuple[str, bytes]] = []
         with self.writing() as db:
-            for item in batch:
+            for item in {item.content: item for item in reversed(batch)}.values():  # copies: once
                 row = db.execute("SELECT done FROM contents WHERE id=?", (item.content,)).fetchone()
                 if row is None:
                     self._insert_content(db, item, embedder_id)

@@ -265,3 +265,13 @@ def test_connections_of_threads_that_ended_are_closed(disk: Disk, docs: Path) ->
         worker.start()
         worker.join()
     assert len(disk.store._all) <= 3
+
+
+def test_copies_that_come_together_are_indexed_once(disk: Disk, docs: Path) -> None:
+    for number in range(3):
+        (docs / f"same{number}.md").write_text("# Same\n\nthe very same penguin\n")
+    disk.add([str(docs)])
+    assert disk.index().indexed == 6
+    assert vectors(disk) == disk.store.counts()["chunks"]
+    hit = disk.search("penguin").hits[0].passage
+    assert len(hit.others) == 2
