@@ -129,12 +129,23 @@ def _best(scores: Sequence[float]) -> list[int]:
     return sorted(range(len(scores)), key=lambda place: -scores[place])
 
 
-async def effect(context: StageContext, question: str, chosen: Sequence[Passage]) -> Effect:
-    """Answer with and without passages, and score the first answer's tokens under both prompts."""
+async def effect(
+    context: StageContext, question: str, chosen: Sequence[Passage], alone: str | None = None
+) -> Effect:
+    """Answer with and without passages, and score the first answer's tokens under both prompts.
+
+    Args:
+        context: the loaded model.
+        question: what is asked.
+        chosen: passages that come into the window.
+        alone: the answer without passages where it is known; None asks for it.
+    """
     kernel = context.kernel
     pages = [format_page(number, one.source, one.heading, one.text) for number, one in enumerate(chosen, 1)]
     turn = format_user_turn(question, pages)
-    said = (await answer(kernel, turn, _ALONG), await answer(kernel, question, _ALONG))
+    if alone is None:
+        alone = await answer(kernel, question, _ALONG)
+    said = (await answer(kernel, turn, _ALONG), alone)
     system = Message("system", DEFAULT_SYSTEM_PROMPT)
     full = await kernel.render_chat([system, Message("user", turn)])
     bare = await kernel.render_chat([system, Message("user", question)])
@@ -202,12 +213,13 @@ class RagStage(StageBase):
         by = str(context.extras["embedder"]()) if "embed" in context.extras else ""
         found = await self.kept("ranked", (question, folder, by), lambda: ranked(context, question, passages))
         chosen = [passages[place] for place in found.order[:top]]
-        changed = await self.kept(
-            "effect", (loaded, question, folder, by, top), lambda: effect(context, question, chosen)
-        )
+        alone = await self.kept("alone", (loaded, question), lambda: answer(context.kernel, question, _ALONG))
+        key = (loaded, question, folder, by, top)
+        changed = await self.kept("effect", key, lambda: effect(context, question, chosen, alone))
         parts = self._ranking(passages, found, top)
         parts += self._along(context, changed)
-        parts += await self._odds(context, changed, int(state["place"]))
+        place = int(state["place"])
+        parts += await self.kept("odds", (*key, place), lambda: self._odds(context, changed, place))
         window = {"markdown": f"```text\n{changed.window}\n```"}
         parts.append(
             Part(Element("text", window, "The window as the model reads it"), "live", context.model_name)
