@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmos.formats import DEFAULT_SYSTEM_PROMPT, format_page, format_user_turn
-from llmos.kernel.protocol import TokenProbability
+from llmos.kernel.protocol import Chunk, GenerateRequest, TokenProbability
 from llmos.plugins.contributions import Element
 from llmos.stages.frame import (
     Control,
@@ -24,7 +24,7 @@ from llmos.stages.frame import (
     visible,
 )
 from llmos.stages.ranking import ARES_BASE, Passage, bm25, cosine, flat, word_vectors
-from llmos.types import Message, UserError
+from llmos.types import Message, SamplingSettings, UserError
 
 _QUESTION = "What is the capital of Ares Base?"
 _TOP = 8
@@ -145,17 +145,24 @@ async def effect(
     turn = format_user_turn(question, pages)
     if alone is None:
         alone = await answer(kernel, question, _ALONG)
-    said = (await answer(kernel, turn, _ALONG), alone)
     system = Message("system", DEFAULT_SYSTEM_PROMPT)
     full = await kernel.render_chat([system, Message("user", turn)])
     bare = await kernel.render_chat([system, Message("user", question)])
-    tokens = (await kernel.tokenize(said[0]))[:_ALONG]
-    odds = []
-    for prompt in (full.tokens, bare.tokens):
-        scores = await kernel.score([*prompt, *tokens])
-        odds.append([math.exp(value) for value in scores[len(prompt) :]])
+    request = GenerateRequest(
+        full.tokens, sequence="stage", max_tokens=_ALONG, sampling=SamplingSettings(temperature=0.0),
+        stop=full.stop, logprobs=1, keep=False,
+    )  # fmt: skip
+    text, tokens, given = "", list[int](), list[float]()
+    async for event in kernel.generate(request):
+        if isinstance(event, Chunk):
+            text += event.text
+            tokens += event.tokens
+            given += [math.exp(value) for value in event.logprobs]
+    scores = await kernel.score([*bare.tokens, *tokens])
+    without = [math.exp(value) for value in scores[len(bare.tokens) :]]
     pieces = await kernel.pieces(tokens)
-    return Effect(tokens, pieces, odds[0], odds[1], full.text, said, (list(full.tokens), list(bare.tokens)))
+    said = (kernel.parse_answer(text).content, alone)
+    return Effect(tokens, pieces, given, without, full.text, said, (list(full.tokens), list(bare.tokens)))
 
 
 class RagStage(StageBase):

@@ -67,6 +67,9 @@ async def test_odds_with_and_without_are_the_models(context: StageContext) -> No
         rows = await context.kernel.next_tokens([*bare.tokens, *changed.tokens[:place]], top=100_000)
         there = {one.token: one.probability for one in rows}
         assert changed.bare[place] == pytest.approx(there.get(changed.tokens[place], 0.0), abs=0.02)
+    full = changed.prompts[0]
+    scores = (await context.kernel.score([*full, *changed.tokens]))[len(full) :]
+    assert changed.given == pytest.approx([math.exp(value) for value in scores], abs=0.03)
     assert changed.given != changed.bare
 
 
