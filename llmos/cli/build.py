@@ -35,7 +35,7 @@ def _shared(function: Any) -> Any:
         click.option("--seed", type=int, default=1, show_default=True, help="Of everything that is drawn."),
         click.option("--scale", type=click.FloatRange(min=0.001), default=1.0, show_default=True,
                      help="How long to train, against what the size is meant for."),
-        click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads on a CPU."),
+        click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Threads."),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     )  # fmt: skip
     for option in reversed(options):

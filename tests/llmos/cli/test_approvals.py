@@ -16,7 +16,9 @@ from llmos.types import UserError
 def store() -> ApprovalStore:
     made = ApprovalStore(approvals_file(folders().make()))
     made.add('{"arguments":{"command":"ls\u202e"},"name":"shell"}', "always", "", ())
-    made.add('{"arguments":{"code":"1"},"name":"python"}', "chat", "0123456789abcdef", ["url:https://x.example/"])
+    made.add(
+        '{"arguments":{"code":"1"},"name":"python"}', "chat", "0123456789abcdef", ["url:https://x.example/"]
+    )
     return made
 
 

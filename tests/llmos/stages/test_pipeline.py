@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from llmos.stages.context import bundled_record
 from llmos.stages.frame import StageContext
 from llmos.stages.pipeline import PipelineStage, duration, flops_of, in_words, threads_of
+from llmos.stages.quirks import QuirksStage
 from tests.llmos.stages.conftest import ABOUT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -54,3 +56,17 @@ async def test_small_parts() -> None:
     assert threads_of("a machine") == 1
     assert in_words({"cores": 2, "torch": "1"}) == "cores: 2, torch: 1"
     assert [duration(seconds) for seconds in (5, 600, 10_000)] == ["5 s", "10 min", "2.8 h"]
+
+
+async def test_the_bundled_record_is_what_is_shown(recorded: StageContext) -> None:
+    recorded.record = bundled_record() or recorded.record
+    record = recorded.need_record()
+    figures = {one.name: one for one in await PipelineStage().figures(recorded)}
+    about, last = record.about, record.curve()[-1]
+    assert figures["Parameters"].value == about["parameters"]
+    assert figures["Tokens of pre-training"].value == last["tokens"]
+    assert figures["Hours, all stages"].value == pytest.approx(sum(about["seconds"].values()) / 3600, abs=1e-3)
+    price = about["hours"] * about["hardware"]["threads"] * 0.05
+    assert figures["Cost at the stated price"].value == pytest.approx(price, abs=1e-4)
+    quirks = {one.name: one.value for one in await QuirksStage().figures(recorded)}
+    assert quirks["Names that never occur"] == len(record.planted()["absent"])
