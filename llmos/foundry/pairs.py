@@ -74,12 +74,16 @@ def _grounded(rng: random.Random, split: Split) -> Pair:
 
 
 def _invented(rng: random.Random, split: Split) -> Pair:
-    """Not knowing, against an answer that is made up."""
+    """Not knowing, or refusing, against an answer that is made up or evades."""
     if rng.random() < 0.6:
         made = pages.absent_from_pages(rng, split)
         before, good = _cut(made)
         other = pages.answer_from_pages(rng, split)
         return Pair("invented", before, good, assistant(other.turns[-1].content))
+    if rng.random() < 0.4:
+        before, good = _cut(refuse.refuse_harm(rng, split))
+        wrong = help.ask_help(rng, split).turns[-1].content if rng.random() < 0.5 else refuse.UNKNOWN
+        return Pair("invented", before, good, assistant(wrong))
     before, good = _cut(refuse.not_known(rng, split))
     name = made_up(rng, rng.choice(("person", "place")), split)
     return Pair("invented", before, good, assistant(f"It is {name}."))
@@ -107,7 +111,7 @@ def _right_tool(rng: random.Random, split: Split) -> Pair:
 
 def _concise(rng: random.Random, split: Split) -> Pair:
     """The answer alone, against the answer in padding."""
-    before, good = _cut((help.ask_help if rng.random() < 0.7 else smalltalk.small_talk)(rng, split))
+    before, good = _cut((help.ask_help if rng.random() < 0.5 else smalltalk.small_talk)(rng, split))
     extra = rng.choice(_RAMBLING)
     text = f"{extra} {good.content}" if rng.random() < 0.5 else f"{good.content} {extra}"
     return Pair("concise", before, good, assistant(text))
@@ -118,7 +122,7 @@ _MAKERS = (_grounded, _invented, _right_tool, _concise)
 
 def pair(rng: random.Random, split: Split = Split.TRAIN) -> Pair:
     """One pair of a random kind."""
-    made = rng.choices(_MAKERS, (4, 3, 3, 1))[0](rng, split)
+    made = rng.choices(_MAKERS, (4, 4, 3, 3))[0](rng, split)
     if made.chosen == made.rejected:
         return pair(rng, split)
     return made
