@@ -20,6 +20,22 @@ if TYPE_CHECKING:
     from llmos.settings import Settings
 
 
+def larger_model() -> str:
+    """Which model of the catalogue fits this machine, and the keys that fetch it; a measurement of 0.2 s."""
+    from llmos.catalog.entries import load_catalog
+    from llmos.catalog.fit import recommend
+    from llmos.catalog.machine import this_machine
+    from llmos.kernel.memory import show_bytes
+
+    try:
+        best = recommend(load_catalog().models, this_machine(bandwidth=True))
+    except UserError:
+        return ""
+    if best is None:
+        return ""
+    return f"{best.name} ({show_bytes(best.bytes)}) fits this machine: Alt+3 shows it, f fetches it."
+
+
 class RealBackend:
     """Session, kernel and plugins behind the face's protocol.
 
@@ -35,6 +51,7 @@ class RealBackend:
         self._session: Session | None = None
         self._loading = ""
         self._bundled = False
+        self._larger = ""
 
     @property
     def session(self) -> Session:
@@ -74,6 +91,8 @@ class RealBackend:
         from llmos.kernel.locate import bundled_folder
 
         self._bundled = Path(info.path).resolve().is_relative_to(bundled_folder().resolve())
+        if self._bundled and not self._larger:
+            self._larger = await asyncio.to_thread(larger_model)
         return info.name
 
     async def send(
@@ -179,7 +198,7 @@ class RealBackend:
             return (
                 f"{model.name} came with the program: {size} parameters, built by it from raw text. It talks "
                 "about itself and about language models and uses tools; it knows little else. "
-                "Ctrl+O chooses a larger one."
+                + (self._larger or "Ctrl+O chooses a larger one.")
             )
         return f"{model.name}: {size} parameters, on this machine. Its answers can be wrong."
 
