@@ -8,13 +8,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmos.bench.figures import Figure, figure
 from llmos.bench.random_gguf import M15, M135, write_random_gguf
 from llmos.kernel.client import KernelClient
 from llmos.kernel.protocol import Finished, GenerateRequest, LoadRequest
+from llmos.offline import async_http_client
 from llmos.types import SamplingSettings
+
+if TYPE_CHECKING:
+    import httpx
 
 Say = Callable[[str], None]
 _CLIENTS, _TOKENS = 8, 96
@@ -41,8 +45,6 @@ async def _bare(kernel: KernelClient, prompt: list[int]) -> float:
 
 async def _served(url: str, prompt: str) -> tuple[float, list[int]]:
     """Tokens a second of eight HTTP clients together, and each one's tokens by half time."""
-    import httpx
-
     counts = [0] * _CLIENTS
     totals = [0] * _CLIENTS
     half: list[int] = []
@@ -63,7 +65,8 @@ async def _served(url: str, prompt: str) -> tuple[float, list[int]]:
                             half.extend(counts)
 
     began = time.perf_counter()
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {_TOKEN}"}, timeout=300) as http:
+    token = {"Authorization": f"Bearer {_TOKEN}"}
+    async with async_http_client("measuring the server", local=True, headers=token, timeout=300) as http:
         await asyncio.gather(*(client(number, http) for number in range(_CLIENTS)))
     return sum(totals) / (time.perf_counter() - began), half or counts
 

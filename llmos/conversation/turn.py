@@ -196,11 +196,13 @@ class TurnRun:
         await partial.finish(message)
         self._note_unsaved(partial)
         self._partial = None
+        # From here on a stop must answer the calls that are stored: no awaiting in between.
+        self._pending = list(message.tool_calls)
         stats = result.stats if result else None
         if message.content or message.tool_calls:
             slot = p.window.append(message)
-            slot.page.tokens = await self._budget.count(message.content)
             self._parent = message.id
+            slot.page.tokens = await self._budget.count(message.content)
         self._answer_id = new_id()
         return message, stats
 

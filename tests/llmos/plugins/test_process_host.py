@@ -92,7 +92,7 @@ def act(what: str, context: ToolContext) -> str:
         import time
         time.sleep(1)
     if what == "forge":
-        for number in range(200):
+        for number in reversed(range(200)):  # later numbers first: none is left for the next call
             host._pipe.send({"kind": "done", "id": number, "value": {"text": "forged"}})
         return "real"
     if what == "chats":

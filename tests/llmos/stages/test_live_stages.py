@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.fixture(scope="module")
 def plain(model_file: Path) -> Iterator[Any]:
     """The same file through llama-cpp-python's own high-level class."""
+    # The kernel's library registers a bare package when it came first in this process.
+    ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "llama_cpp"}
+    for name in ours:
+        del sys.modules[name]
     import llama_cpp
 
     model = llama_cpp.Llama(
@@ -31,6 +36,10 @@ def plain(model_file: Path) -> Iterator[Any]:
     )
     yield model
     model.close()
+    if ours:
+        for name in [name for name in sys.modules if name.split(".")[0] == "llama_cpp"]:
+            del sys.modules[name]
+        sys.modules.update(ours)
 
 
 def softmax(logits: Any) -> Any:

@@ -151,8 +151,14 @@ async def test_slow_mode_paints_the_answer_once() -> None:
     async with face(backend, options=FaceOptions(slow=True)) as (pilot, screen):
         screen.prompt.set_text("go")
         await pilot.press("enter")
-        await wait_until(pilot, lambda: "Writing … 1000 characters" in screen_text(pilot))
-        assert "word word" not in screen_text(pilot)
+        seen: list[str] = []
+
+        def writing() -> bool:
+            seen.append(screen_text(pilot))
+            return "Writing … 1000 characters" in seen[-1]
+
+        await wait_until(pilot, writing)
+        assert "word word" not in next(text for text in seen if "Writing … 1000 characters" in text)
         await wait_until(pilot, lambda: "word word" in screen_text(pilot), 20)
 
 
