@@ -79,6 +79,18 @@ class TurnParts:
     on_death: Callable[[], None] = lambda: None
 
 
+async def _uninterrupted(work: Awaitable[None]) -> bool:
+    """Finish a write even when the turn is stopped meanwhile; True when it was."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        task.result()
+        return True
+    return False
+
+
 class TurnRun:
     """Runs one turn for a user's message that is stored and in the window already.
 
@@ -193,7 +205,7 @@ class TurnRun:
             self._partial = None
             raise
         message = self._stored(partial, answer, result, status)
-        await partial.finish(message)
+        stopped = await _uninterrupted(partial.finish(message))
         self._note_unsaved(partial)
         self._partial = None
         # From here on a stop must answer the calls that are stored: no awaiting in between.
@@ -202,7 +214,11 @@ class TurnRun:
         if message.content or message.tool_calls:
             slot = p.window.append(message)
             self._parent = message.id
+            if stopped:
+                raise asyncio.CancelledError
             slot.page.tokens = await self._budget.count(message.content)
+        elif stopped:
+            raise asyncio.CancelledError
         self._answer_id = new_id()
         return message, stats
 
