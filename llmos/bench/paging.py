@@ -13,7 +13,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -302,8 +302,3 @@ def run(
     if quick:
         seeds, turns, facts = 1, 90, 24
     return asyncio.run(_run(model, int(seeds), int(turns), int(facts), int(long), bool(int(words)), say))
-
-
-def as_json(figures: list[Figure]) -> Mapping[str, Any]:
-    """Figures by name, for tests."""
-    return {one.name: one.value for one in figures}

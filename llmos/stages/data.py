@@ -17,7 +17,6 @@ from llmos.stages.frame import (
     StageFigure,
     State,
     cited,
-    live,
     recorded,
 )
 from llmos.types import UserError
@@ -187,11 +186,3 @@ class DataStage(StageBase):
             return state
         folder = Path(str(state.get("folder", "")).strip() or ".").expanduser()
         return {**state, "report": await asyncio.to_thread(run_folder, folder, context)}
-
-
-def own_figures(report: dict[str, Any]) -> list[StageFigure]:
-    """Figures of a funnel that was run now."""
-    return [
-        live("Documents in", report["stages"][0]["documents_in"], "the funnel", "documents"),
-        live("Documents out", report["stages"][-1]["documents_out"], "the funnel", "documents"),
-    ]

@@ -54,6 +54,8 @@ def test_a_forgotten_fact_is_gone_with_its_history_and_its_text(pager: Pager, ho
     assert run(pager, "forget", text="locker code").ok
     assert pager.store.memories(history=True) == []
     pager.store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    held = pager.store.path.read_bytes()
+    assert b"4821" not in held and b"9134" not in held
     assert not run(pager, "forget", text="locker code").ok
 
 

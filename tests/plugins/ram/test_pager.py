@@ -59,7 +59,7 @@ def test_the_budget_bounds_what_comes(pager: Pager, host: FakeHost) -> None:
         turn = Turn("c", Message("user", "What is the locker code?"), messages=messages, budget=budget)
         pages = pager.context(turn)
         assert sum(host.count_tokens(page.text) for page in pages) <= budget
-        assert bool(pages) is (budget >= 60 or bool(pages))
+        assert pages or budget < 60
     assert len(pages) >= 3
 
 
@@ -107,9 +107,7 @@ def test_pages_of_a_deleted_chat_go(pager: Pager, host: FakeHost) -> None:
     host.chats["kept"] = [kept]
     assert pager.forget_deleted() == 1
     assert pager.store.chats() == ["kept"]
-    assert b"The secret is 12" not in b"".join(
-        str(row).encode() for row in pager.store.search_words(["secret"], "", 9)
-    )
+    assert pager.store.search_words(["secret"], "", 9) == []
 
 
 def test_without_an_embedder_words_alone_serve(pager: Pager, host: FakeHost) -> None:
