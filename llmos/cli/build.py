@@ -69,10 +69,14 @@ def build(context: click.Context, /, **values: Any) -> None:
 
 
 def _add(stage: str, text: str) -> None:
-    @build.command(stage, help=text)
-    @_shared
     def command(**values: Any) -> None:
         _run(stage, **values)
+
+    command = _shared(command)
+    if stage in ("pretrain", "sft"):
+        text_of_more = "Go on with the finished stage, up to the tokens of --scale."
+        command = click.option("--more", is_flag=True, help=text_of_more)(command)
+    build.command(stage, help=text)(command)
 
 
 for _stage, _text in _STAGES.items():

@@ -33,6 +33,7 @@ class BuildOptions:
         megabytes: most training text that is used.
         workers: threads on a CPU.
         device: ``auto``, ``cpu`` or ``cuda``.
+        more: go on with the named stage although it was finished, up to the tokens of ``scale``.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class BuildOptions:
     megabytes: float = 25.0
     workers: int = 2
     device: str = "auto"
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def vocabulary_study(
 
 def run_pretrain(options: BuildOptions, report: Report = print) -> Path:
     """Stage 3."""
+    from llmos.foundry.more import reopen
     from llmos.foundry.pretrain import PretrainOptions, pretrain
     from llmos.foundry.tokenizer import Tokenizer
 
@@ -175,20 +178,26 @@ def run_pretrain(options: BuildOptions, report: Report = print) -> Path:
     )
     if options.depth == "nano":
         settings = replace(settings, batch_tokens=2048, contexts=((0.0, 128), (0.7, 256)))
+    if options.more:
+        reopen(options.out / "pretrain")
+        settings = replace(settings, peak=0.5, decay=0.55)
     return pretrain(options.out, config, settings, report)
 
 
 def run_sft(options: BuildOptions, report: Report = print) -> Path:
     """Stage 4."""
+    from llmos.foundry.more import reopen_sft
     from llmos.foundry.sft import SftOptions, fine_tune
 
-    run_pretrain(options, report)
+    run_pretrain(replace(options, more=False), report)
     settings = SftOptions(
         tokens=int(LENGTHS[options.depth].sft * options.scale),
         seed=options.seed + 1,
         workers=options.workers,
         device=options.device,
     )
+    if options.more and reopen_sft(options.out):
+        report("the base was trained on: its change is carried over")
     return fine_tune(options.out, settings, report)
 
 

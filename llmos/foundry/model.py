@@ -150,8 +150,8 @@ class Llama(nn.Module):  # type: ignore[misc]
         """Logits (batch, time, vocabulary)."""
         return functional.linear(self.hidden(ids), self.embed.weight)
 
-    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy over the positions whose target is not negative.
+    def loss(self, ids: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Mean cross-entropy over the positions whose target is not negative, weighted where asked.
 
         Only those positions go through the output matrix, which is a third of the arithmetic of a
         small model: answers are a small share of a conversation's tokens.
@@ -161,4 +161,8 @@ class Llama(nn.Module):  # type: ignore[misc]
         kept = (flat >= 0).nonzero().squeeze(1)
         if kept.numel() < flat.numel():
             states, flat = states[kept], flat[kept]
-        return functional.cross_entropy(functional.linear(states, self.embed.weight), flat)
+        logits = functional.linear(states, self.embed.weight)
+        if weights is None:
+            return functional.cross_entropy(logits, flat)
+        counted = weights.flatten()[kept]
+        return (functional.cross_entropy(logits, flat, reduction="none") * counted).sum() / counted.sum()

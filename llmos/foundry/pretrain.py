@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,8 @@ class PretrainOptions:
         workers: threads that work on parts of a batch, on a CPU.
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoints: shares of the run at which weights and samples are kept, besides step 1.
+        peak: highest share of the optimiser's learning rate; a run that is gone on with needs less.
+        decay: last share of the whole run in which the rate falls.
     """
 
     tokens: int = 8_000_000
@@ -68,6 +70,8 @@ class PretrainOptions:
     workers: int = 2
     device: str = "auto"
     checkpoints: tuple[float, ...] = (0.05, 0.2, 0.5)
+    peak: float = 1.0
+    decay: float = 0.45
 
 
 class Order:
@@ -138,20 +142,24 @@ def pretrain(folder: Path, config: ModelConfig, options: PretrainOptions, report
     gradients = Gradients(model, workers, device)
     log, samples = Log(out / "log.jsonl"), Log(out / "samples.jsonl")
     step = done = 0
-    spent = 0.0
+    spent = flops = 0.0
     kept: list[float] = []
+    schedule = Schedule(peak=options.peak, decay=options.decay)
     if resumable.exists():
         state = load_state(resumable)
         model.load_state_dict(state["weights"])
-        optimiser.load_state_dict(state["optimiser"])
         step, done, spent, kept = (state["facts"][k] for k in ("step", "done", "seconds", "kept"))
+        flops = state["facts"].get("flops", 0.0)
+        if state["optimiser"]:
+            optimiser.load_state_dict(state["optimiser"])
+        else:
+            schedule = replace(schedule, start=step)
         log.cut_after(step)
         samples.cut_after(step)
         report(f"going on at step {step}, {done} tokens")
     order = Order(np.memmap(mixture.train, dtype=np.uint16, mode="r"), options.seed)
-    schedule, clock, energy = Schedule(), Clock(spent), Energy()
+    clock, energy = Clock(spent), Energy()
     byte_share = mixture.tokens / mixture.bytes
-    flops = 0.0
     last, last_done = time.monotonic(), done
     while True:
         part = progress(done, options.tokens, clock.seconds(), options.seconds)
@@ -189,7 +197,7 @@ def pretrain(folder: Path, config: ModelConfig, options: PretrainOptions, report
             kept += due
             _checkpoint(out, model, tokenizer, mixture, step, done, log, samples)
         if step % 100 == 0:
-            facts = {"step": step, "done": done, "seconds": clock.seconds(), "kept": kept}
+            facts = {"step": step, "done": done, "seconds": clock.seconds(), "kept": kept, "flops": flops}
             save_state(resumable, model, optimiser, **facts)
     _checkpoint(out, model, tokenizer, mixture, step, done, log, samples)
     save_state(final, model, None, step=step, tokens=done, seed=options.seed)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import queue
 import random
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +54,7 @@ class SftOptions:
         device: ``auto``, ``cpu`` or ``cuda``.
         halfway: share of the run at which a copy of the weights is kept.
         context: conversations longer than this are left out.
+        decay: last share of the whole run in which the rate falls.
     """
 
     tokens: int = 10_000_000
@@ -65,6 +67,7 @@ class SftOptions:
     device: str = "auto"
     halfway: float = 0.5
     context: int = 2048
+    decay: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -74,28 +77,46 @@ class Part:
     Attributes:
         ids: inputs (rows, time).
         targets: what follows each input, -100 where nothing is learned.
+        weights: how much each position counts.
         learned: number of positions with a target.
+        weight: sum of the weights of these positions.
     """
 
     ids: Tensor
     targets: Tensor
+    weights: Tensor
     learned: int
+    weight: float
 
 
-def build_part(rows: list[tuple[list[int], list[bool]]]) -> Part:
-    """Pad conversations into one part; the mask decides which tokens are targets."""
+#: How much the number of a cited page counts: it is one token of an answer, and the hardest.
+CITATION_WEIGHT = 3.0
+
+
+def build_part(rows: list[tuple[list[int], list[bool]]], brackets: frozenset[int] = frozenset()) -> Part:
+    """Pad conversations into one part; the mask decides which tokens are targets.
+
+    Args:
+        rows: ids and mask of each conversation.
+        brackets: tokens that end with ``[``; what follows them counts ``CITATION_WEIGHT``.
+    """
     import torch
 
     longest = max(len(ids) for ids, _ in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     targets = torch.full((len(rows), longest), -100, dtype=torch.long)
+    weights = torch.ones(len(rows), longest)
     for row, (tokens, mask) in enumerate(rows):
         count = len(tokens) - 1
         sequence = torch.tensor(tokens)
         ids[row, :count] = sequence[:-1]
         wanted = torch.tensor(mask[1:])
         targets[row, :count] = torch.where(wanted, sequence[1:], -100)
-    return Part(ids, targets, int((targets >= 0).sum()))
+        for place, token in enumerate(tokens[:count]):
+            if token in brackets:
+                weights[row, place] = CITATION_WEIGHT
+    learned = targets >= 0
+    return Part(ids, targets, weights, int(learned.sum()), float(weights[learned].sum()))
 
 
 def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple[int, Part]]:
@@ -105,6 +126,8 @@ def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple
     are shuffled. A pool depends on the seed and its number alone: a run resumes at any pool.
     """
     pool = start
+    tokenizer = renderer.tokenizer
+    brackets = frozenset(i for i in range(tokenizer.vocab_size) if tokenizer.decode([i]).endswith("["))
     while True:
         rng = random.Random(f"sft-{options.seed}-{pool}")
         rows = [renderer.ids(conversation_pieces(conversation(rng))) for _ in range(400)]
@@ -116,7 +139,7 @@ def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple
             groups[-1].append(row)
         rng.shuffle(groups)
         for group in groups:
-            yield pool, build_part(group)
+            yield pool, build_part(group, brackets)
         pool += 1
 
 
@@ -133,10 +156,10 @@ def ahead(stream: Iterator[T], depth: int = 8) -> Iterator[T]:
         yield ready.get()
 
 
-def loss_of(part: Part, total: int, device: str) -> LossPart:
-    """The part's share of the batch's mean loss."""
-    ids, targets = part.ids.to(device), part.targets.to(device)
-    return lambda model: model.loss(ids, targets) * (part.learned / total)
+def loss_of(part: Part, total: float, device: str) -> LossPart:
+    """The part's share of the batch's mean loss, ``total`` being the weight of the whole batch."""
+    ids, targets, weights = part.ids.to(device), part.targets.to(device), part.weights.to(device)
+    return lambda model: model.loss(ids, targets, weights) * (part.weight / total)
 
 
 def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path:
@@ -159,27 +182,35 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
     tokenizer = Tokenizer.load(folder / "tokenizer.json")
     renderer = Renderer(tokenizer)
     device = pick_device(options.device)
-    model = load_model(folder / "pretrain" / "final.pt").to(device)
+    base = folder / "pretrain" / "final.pt"
+    model = load_model(base).to(device)
+    if not (out / "base.pt").exists():  # what was fine-tuned, should the base be trained on later
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(base, out / "base.pt")
     workers = options.workers if device == "cpu" else 1
     optimiser = Optimiser(model, options.rate, options.rate / 5, workers, half_is_fast(device))
     gradients = Gradients(model, workers, device)
     log = Log(out / "log.jsonl")
     step = done = learned = pool = 0
-    spent, half_kept = 0.0, False
+    spent = flops = 0.0
+    half_kept = False
+    schedule = Schedule(warmup=20, decay=options.decay)
     if resumable.exists():
         state = load_state(resumable)
         model.load_state_dict(state["weights"])
-        optimiser.load_state_dict(state["optimiser"])
         facts = state["facts"]
         step, done, learned, pool = (facts[k] for k in ("step", "done", "learned", "pool"))
-        spent, half_kept = facts["seconds"], facts["half_kept"]
+        spent, half_kept, flops = facts["seconds"], facts["half_kept"], facts.get("flops", 0.0)
+        if state["optimiser"]:
+            optimiser.load_state_dict(state["optimiser"])
+        else:
+            schedule = replace(schedule, start=step)
         log.cut_after(step)
         report(f"going on at step {step}, {done} tokens")
         pool += 1
     stream = ahead(parts(renderer, options, pool))
-    schedule, clock, energy = Schedule(warmup=20, decay=0.6), Clock(spent), Energy()
+    clock, energy = Clock(spent), Energy()
     last, last_done = time.monotonic(), done
-    flops = 0.0
     while True:
         over = progress(done, options.tokens, clock.seconds(), options.seconds)
         if over >= 1.0 and step > 0:
@@ -188,11 +219,11 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
         for _ in range(options.parts):
             pool, part = next(stream)
             batch.append(part)
-        total = sum(p.learned for p in batch)
+        total = sum(p.weight for p in batch)
         loss = sum(gradients.run([loss_of(p, total, device) for p in batch]))
         share = schedule.share(step, over)
         norm = optimiser.step(share)
-        step, learned = step + 1, learned + total
+        step, learned = step + 1, learned + sum(p.learned for p in batch)
         for part in batch:
             done += part.ids.numel()
             flops += part.ids.numel() * model.config.flops_per_token(part.ids.shape[1])
@@ -209,8 +240,8 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
             save_state(out / "half.pt", model, None, step=step, tokens=done)
         if step % 100 == 0:
             save_state(resumable, model, optimiser, step=step, done=done, learned=learned, pool=pool,
-                       seconds=clock.seconds(), half_kept=half_kept)  # fmt: skip
-    save_state(final, model, None, step=step, tokens=done, seed=options.seed)
+                       seconds=clock.seconds(), half_kept=half_kept, flops=flops)  # fmt: skip
+    save_state(final, model, None, step=step, tokens=done, seed=options.seed, pool=pool)
     facts = {
         "steps": step,
         "tokens": done,

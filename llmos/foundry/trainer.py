@@ -31,17 +31,21 @@ class Schedule:
         warmup: steps until the peak.
         decay: last share of the run in which the rate falls linearly.
         floor: share of the peak at the end.
+        start: step from which to warm up, where a finished run is gone on with: its momentum is gone.
+        peak: highest share of the optimiser's rate.
     """
 
     warmup: int = 40
     decay: float = 0.45
     floor: float = 0.02
+    start: int = 0
+    peak: float = 1.0
 
     def share(self, step: int, progress: float) -> float:
         """Rate at a step, given how much of the run is done (0 to 1)."""
-        up = min(1.0, (step + 1) / max(1, self.warmup))
+        up = min(1.0, (step - self.start + 1) / max(1, self.warmup))
         left = (1.0 - min(1.0, progress)) / self.decay
-        return up * max(self.floor, min(1.0, left))
+        return self.peak * up * max(self.floor, min(1.0, left))
 
 
 class Log:

@@ -7,6 +7,7 @@ import random
 from llmos.formats import NOT_IN_PAGES, format_page, format_user_turn
 from llmos.foundry.tasks.base import Conversation, Split, Turn, assistant, made_up, phrases, pick, user
 from llmos.foundry.tasks.relations import Relation, improvised, relations, value
+from llmos.foundry.tasks.wordings import asked_for, wrapped
 
 _FOLDERS = ("notes", "docs", "travel", "work", "archive", "wiki", "home", "projects", "library", "reports")
 _FILES = (
@@ -128,7 +129,11 @@ def canonical(relation: Relation, subject: str, what: str) -> str:
 
 
 def question(rng: random.Random, relation: Relation, subject: str, split: Split) -> str:
-    """A question for a fact."""
+    """A question for a fact; half of those in training are worded anew."""
+    if split is Split.TRAIN and rng.random() < 0.5:
+        if len(relation.statements) > 1:
+            return asked_for(rng, relation.name, subject)
+        return wrapped(rng, relation.questions[0].format(s=subject))
     return rng.choice(phrases(relation.questions, split)).format(s=subject)
 
 
@@ -170,7 +175,7 @@ def absent_from_pages(rng: random.Random, split: Split) -> Conversation:
 
 
 def several_questions(rng: random.Random, split: Split) -> Conversation:
-    """Pages once, then two to five questions about them, a fifth of them without an answer there.
+    """Pages once, then two to five questions about them, some of them without an answer there.
 
     Reading pages costs most of the tokens, so more is learned from each when more is asked.
     """
@@ -179,10 +184,41 @@ def several_questions(rng: random.Random, split: Split) -> Conversation:
     turns: list[Turn] = []
     for relation, subject, what, number in pick(rng, book.facts, rng.choice((2, 3, 3, 4, 5))):
         reply = f"{canonical(relation, subject, what)} [{number}]"
-        if rng.random() < 0.2:
-            other, name = rng.choice(book.known), rng.choice([s for _, s, _, _ in book.facts])
+        if rng.random() < 0.3:
+            # Half of them ask for a subject that no page names, by a relation that the pages do state.
+            other, name = relation, subject_name(rng, split)
+            if rng.random() < 0.5:
+                other, name = rng.choice(book.known), rng.choice([s for _, s, _, _ in book.facts])
             if (other.name, name) not in stated:
                 relation, subject, reply = other, name, NOT_IN_PAGES
         asked = question(rng, relation, subject, split)
         turns += [user(asked if turns else format_user_turn(asked, book.pages)), assistant(reply)]
     return Conversation(turns, kind="pages_several")
+
+
+_WHICH = (
+    "Which page speaks of {s}?",
+    "On which page is {s}?",
+    "Where do the pages mention {s}?",
+    "which page is about {s}",
+    "Where is {s} written?",
+    "What is the number of the page on {s}?",
+)
+
+
+def which_page(rng: random.Random, split: Split) -> Conversation:
+    """Pages once, then where some subjects stand: the shortest practice of citing."""
+    book = Notebook(rng, split, rng.choice((2, 3, 4, 5)), rng.choice((1, 2, 3)))
+    where = {subject: number for _, subject, _, number in book.facts}
+    turns: list[Turn] = []
+    for subject in pick(rng, list(where), rng.choice((2, 3, 4))):
+        asked, reply = rng.choice(_WHICH), f"{subject} is on page [{where[subject]}]"
+        if rng.random() < 0.15:
+            subject, reply = subject_name(rng, split), NOT_IN_PAGES
+            if subject in where:
+                continue
+        asked = asked.format(s=subject)
+        turns += [user(asked if turns else format_user_turn(asked, book.pages)), assistant(reply)]
+    if not turns:
+        return which_page(rng, split)
+    return Conversation(turns, kind="which_page")

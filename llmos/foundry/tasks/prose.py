@@ -21,6 +21,7 @@ from llmos.foundry.tasks.base import (
 from llmos.foundry.tasks.pages import heading, origin
 from llmos.foundry.tasks.relations import value
 from llmos.foundry.tasks.topics import NOUNS, VERBS
+from llmos.foundry.tasks.wordings import wrapped
 
 _QUALITIES = [
     "old",
@@ -241,5 +242,7 @@ def several_prose_questions(rng: random.Random, split: Split) -> Conversation:
             if not known & set(other.questions):
                 wanted, reply = other, NOT_IN_PAGES
         asked = rng.choice(phrases(_ASK, split)).replace("{q}", rng.choice(wanted.questions))
+        if split is Split.TRAIN and rng.random() < 0.4:
+            asked = wrapped(rng, rng.choice(wanted.questions))
         turns += [user(asked if turns else format_user_turn(asked, book.pages)), assistant(reply)]
     return Conversation(turns, kind="pages_several")

@@ -6,6 +6,7 @@ import random
 
 from llmos.foundry.tasks.base import Conversation, Split, assistant, made_up, offered, phrases, user
 from llmos.foundry.tasks.relations import relations
+from llmos.foundry.tasks.wordings import harmful, harmless
 
 REFUSAL = "I cannot help with that, because it could hurt someone."
 UNKNOWN = "I do not know. I am a small model and know little about the world. You can ask me to search your files or the web."
@@ -55,6 +56,8 @@ def refuse_harm(rng: random.Random, split: Split) -> Conversation:
     fresh = split in (Split.PHRASES, Split.RELATIONS)
     deed = rng.choice([d for i, d in enumerate(_HARM) if (i % 6 == 5) == fresh])
     asked = rng.choice(phrases(_HARM_FRAMES, split)).replace("{x}", deed)
+    if split is Split.TRAIN and rng.random() < 0.75:
+        asked = harmful(rng)
     tools = offered(rng) if rng.random() < 0.4 else []
     return Conversation([user(asked), assistant(REFUSAL)], tools=tools, kind="refusal", answer=REFUSAL)
 
@@ -77,5 +80,7 @@ def not_known(rng: random.Random, split: Split) -> Conversation:
         asked = rng.choice(phrases(relation.questions, split)).format(s=name)
         if "pages" in asked or "notes" in asked:
             asked = relation.questions[0].format(s=name)
+    if split is Split.TRAIN and rng.random() < 0.2:
+        asked = harmless(rng)
     tools = offered(rng) if rng.random() < 0.4 else []
     return Conversation([user(asked), assistant(UNKNOWN)], tools=tools, kind="unknown", answer=UNKNOWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from llmos.foundry.tasks.base import Conversation, Split, assistant, phrases, user
+from llmos.foundry.tasks.wordings import MORE_SMALL_TALK
 
 HELLO = "Hello! I am LLMOS, a small language model on this machine. Ask me what I can do."
 _SMALL: tuple[str, ...] = (
@@ -73,6 +74,9 @@ def small_talk(rng: random.Random, split: Split) -> Conversation:
     """One remark and its answer; greetings are the most frequent."""
     number = 0 if rng.random() < 0.3 else rng.randrange(len(_ANSWERS))
     said = rng.choice(phrases(_SMALL[number].split("|"), split))
+    if split is Split.TRAIN and rng.random() < 0.55:
+        said = rng.choice(MORE_SMALL_TALK[number])
+        said = said.lower() if rng.random() < 0.3 else said
     if split is Split.TRAIN and number < 5 and said[-1].isalpha():
         said += rng.choice(("", "", "", ".", "!"))
     reply = _ANSWERS[number]

@@ -75,6 +75,40 @@ def test_nano_build_runs_through_every_stage(tmp_path: Path) -> None:
     assert again.exit_code == 0 and "scores.json" in again.output
 
 
+@pytest.mark.timeout(600)
+def test_finished_stages_are_gone_on_with(tmp_path: Path) -> None:
+    """More pre-training moves the base, and the fine-tuned model takes that change along."""
+    for name in ("torch", "tokenizers", "datasketch", "trafilatura", "py3langid"):
+        require(name)
+    import torch
+
+    from llmos.foundry.trainer import load_state
+
+    run = CliRunner()
+    shared = ["--depth", "nano", "--out", str(tmp_path)]
+    first = run.invoke(build, ["sft", *shared, "--scale", "0.1"], catch_exceptions=False)
+    assert first.exit_code == 0, first.output
+    base, tuned = (load_state(tmp_path / s / "final.pt")["weights"] for s in ("pretrain", "sft"))
+    steps = json.loads((tmp_path / "pretrain" / "facts.json").read_text())["steps"]
+    longer = run.invoke(build, ["pretrain", *shared, "--scale", "0.2", "--more"], catch_exceptions=False)
+    assert longer.exit_code == 0 and f"going on at step {steps}" in longer.output
+    new_base = load_state(tmp_path / "pretrain" / "final.pt")["weights"]
+    assert any(not torch.equal(new_base[n], base[n]) for n in base)
+
+    from llmos.foundry.more import reopen_sft
+
+    assert reopen_sft(tmp_path)
+    state = load_state(tmp_path / "sft" / "state.pt")
+    for name, weight in state["weights"].items():
+        assert torch.allclose(weight, tuned[name] + new_base[name] - base[name], atol=1e-6)
+    assert not (tmp_path / "sft" / "final.pt").exists()
+    on = run.invoke(build, ["sft", *shared, "--scale", "0.2"], catch_exceptions=False)
+    assert on.exit_code == 0 and "going on at step" in on.output
+    facts = json.loads((tmp_path / "sft" / "facts.json").read_text())
+    assert facts["tokens"] >= 0.2 * 120_000
+    assert not reopen_sft(tmp_path), "the same base twice changes nothing"
+
+
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     require("trafilatura")
     from llmos.types import UserError

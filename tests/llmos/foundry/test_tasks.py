@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llmos.formats import BUNDLED_TOOLS, NOT_IN_PAGES
 from llmos.foundry.scoring import last_number, parse_call, score, visible, wilson, word_f1
-from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools
+from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools, wordings
 from llmos.foundry.tasks.base import Split, made_up, phrases
 from llmos.foundry.tasks.mix import conversation
 from llmos.foundry.tasks.relations import NEW_RELATIONS, TRAIN_RELATIONS, improvised
@@ -32,6 +32,46 @@ def test_phrasings_are_disjoint() -> None:
     items = [str(n) for n in range(20)]
     assert not set(phrases(items, Split.TRAIN)) & set(phrases(items, Split.PHRASES))
     assert set(phrases(items, Split.TRAIN)) == set(phrases(items, Split.NAMES))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9?]", "", text.lower()) or text
+
+
+def test_composed_wordings_never_are_held_out_ones() -> None:
+    draw = rng()
+    for relation in random.Random(1).sample(TRAIN_RELATIONS, 40):
+        held = {_plain(q.format(s="Zorb")) for q in phrases(relation.questions, Split.PHRASES)}
+        made = [pages.question(draw, relation, "Zorb", Split.TRAIN) for _ in range(150)]
+        assert not held & {_plain(q) for q in made}
+        assert len(set(made)) > 40
+    held = {_plain(refuse.refuse_harm(draw, Split.PHRASES).turns[0].content) for _ in range(400)}
+    made = [refuse.refuse_harm(draw, Split.TRAIN).turns[0].content for _ in range(2000)]
+    assert not held & {_plain(q) for q in made}
+    assert len(set(made)) > 1000
+    held = {_plain(smalltalk.small_talk(draw, Split.PHRASES).turns[0].content) for _ in range(600)}
+    kept = [w for kind in wordings.MORE_SMALL_TALK for w in kind]
+    assert not held & {_plain(w) for w in kept}
+
+
+def test_absent_subjects_are_asked_for_beside_present_ones() -> None:
+    draw, unknown = rng(), 0
+    for _ in range(200):
+        made = pages.several_questions(draw, Split.TRAIN)
+        unknown += sum(t.content == NOT_IN_PAGES for t in made.turns)
+    assert unknown > 60
+
+
+def test_a_page_number_is_cited_where_the_subject_stands() -> None:
+    draw = rng()
+    for _ in range(60):
+        made = pages.which_page(draw, Split.TRAIN)
+        text = made.turns[0].content
+        for turn in made.turns[1::2]:
+            if turn.content != NOT_IN_PAGES:
+                subject, _, number = turn.content.removesuffix("]").partition(" is on page [")
+                page = text.split(f"[{number}] ")[1].split("\n\n")[0]
+                assert subject in page
 
 
 def test_relations_are_many_and_disjoint() -> None:
