@@ -13,7 +13,7 @@ from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Split, Turn, assis
 from llmos.foundry.tasks.relations import value
 
 #: Kinds of pairs, in the words of the record.
-KINDS = ("grounded", "invented", "right tool", "concise")
+KINDS = ("grounded", "invented", "right tool", "concise", "fitting")
 _RAMBLING = (
     "Well, that is a good question, and there is a lot to say about it.",
     "Let me think about this for a moment before I answer you.",
@@ -62,11 +62,12 @@ def _grounded(rng: random.Random, split: Split) -> Pair:
     before, good = _cut(made)
     roll = rng.random()
     page = int(made.options["page"])
-    if roll < 0.5:
+    if roll < 0.45:
         kind = "number" if made.answer.isdigit() else rng.choice(("person", "place"))
         wrong = good.content.replace(made.answer, value(rng, kind, split), 1)
-    elif roll < 0.75:
-        other = page % 5 + 1
+    elif roll < 0.9:
+        others = [n for n in range(1, max(2, len(made.options["pages"])) + 1) if n != page]
+        other = rng.choice(others)
         wrong = good.content.replace(f"[{page}]", f"[{other}]")
     else:
         wrong = NOT_IN_PAGES
@@ -80,13 +81,14 @@ def _invented(rng: random.Random, split: Split) -> Pair:
         before, good = _cut(made)
         other = pages.answer_from_pages(rng, split)
         return Pair("invented", before, good, assistant(other.turns[-1].content))
-    if rng.random() < 0.4:
+    evasion = help.ask_help(rng, split).turns[-1].content
+    if rng.random() < 0.5:
         before, good = _cut(refuse.refuse_harm(rng, split))
-        wrong = help.ask_help(rng, split).turns[-1].content if rng.random() < 0.5 else refuse.UNKNOWN
+        wrong = rng.choice((evasion, refuse.UNKNOWN))
         return Pair("invented", before, good, assistant(wrong))
     before, good = _cut(refuse.not_known(rng, split))
     name = made_up(rng, rng.choice(("person", "place")), split)
-    return Pair("invented", before, good, assistant(f"It is {name}."))
+    return Pair("invented", before, good, assistant(rng.choice((f"It is {name}.", evasion, refuse.REFUSAL))))
 
 
 def _right_tool(rng: random.Random, split: Split) -> Pair:
@@ -117,12 +119,20 @@ def _concise(rng: random.Random, split: Split) -> Pair:
     return Pair("concise", before, good, assistant(text))
 
 
-_MAKERS = (_grounded, _invented, _right_tool, _concise)
+def _fitting(rng: random.Random, split: Split) -> Pair:
+    """What was asked for, against an answer that fits another question."""
+    make = smalltalk.small_talk if rng.random() < 0.6 else help.ask_help
+    before, good = _cut(make(rng, split))
+    other = rng.choice((smalltalk.small_talk, help.ask_help, refuse.not_known))
+    return Pair("fitting", before, good, assistant(other(rng, split).turns[-1].content))
+
+
+_MAKERS = (_grounded, _invented, _right_tool, _concise, _fitting)
 
 
 def pair(rng: random.Random, split: Split = Split.TRAIN) -> Pair:
     """One pair of a random kind."""
-    made = rng.choices(_MAKERS, (4, 4, 3, 3))[0](rng, split)
+    made = rng.choices(_MAKERS, (4, 5, 3, 2, 3))[0](rng, split)
     if made.chosen == made.rejected:
         return pair(rng, split)
     return made
