@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from llmos.kernel.client_looks import ClientLooks, floats
 from llmos.kernel.families import family_named
 from llmos.kernel.families.base import fit_types
 from llmos.kernel.frames import pack_tokens
@@ -28,7 +29,6 @@ from llmos.kernel.protocol import (
     ParsedAnswer,
     Rendered,
     SequenceInfo,
-    TokenProbability,
 )
 from llmos.kernel.rendering import Renderer
 from llmos.kernel.templates import (
@@ -38,13 +38,13 @@ from llmos.kernel.templates import (
     chat_values,
     with_tool_instructions,
 )
-from llmos.types import Message, Notice, SamplingSettings, ToolSpec
+from llmos.types import Message, Notice, ToolSpec
 
 #: After this many deaths within this many seconds the kernel is not started again by itself.
 _DEATHS, _WITHIN = 4, 60.0
 
 
-class KernelClient:
+class KernelClient(ClientLooks):
     """A local kernel.
 
     Args:
@@ -335,19 +335,6 @@ class KernelClient:
         tokens = [token for chunk in written for token in chunk.tokens]
         self._memo.answered(request.prompt, tokens, "".join(chunk.text for chunk in written))
 
-    async def next_tokens(
-        self, tokens: Sequence[int], *, top: int = 50, sampling: SamplingSettings | None = None
-    ) -> list[TokenProbability]:
-        """Distribution after the given tokens."""
-        chosen = asdict(sampling) if sampling else None
-        value, _ = await self._ask("next_tokens", pack_tokens(tokens), top=top, sampling=chosen)
-        return [TokenProbability(*one) for one in value]
-
-    async def score(self, tokens: Sequence[int]) -> list[float]:
-        """Natural log of each token's probability given those before it; the first is 0.0."""
-        value, _ = await self._ask("score", pack_tokens(tokens))
-        return [float(one) for one in value]
-
     # -- sequences and the rest ---------------------------------------------------------------
 
     async def fork(self, source: str, target: str) -> None:
@@ -371,28 +358,15 @@ class KernelClient:
     async def embed(self, texts: Sequence[str], *, hidden: bool = False) -> list[list[float]]:
         """Vectors of texts, or last hidden states."""
         shape, data = await self._ask("embed", texts=list(texts), hidden=hidden)
-        return _array(data, shape).tolist() if texts else []
+        return list(floats(data, shape).tolist()) if texts else []
 
     async def set_lora(self, path: Path | None, scale: float = 1.0) -> None:
         """Lay a LoRA adapter over the model, or take it off."""
         await self._ask("lora", path=str(path) if path else "", scale=scale)
         self._lora = (path, scale) if path else None
 
-    async def inspect(
-        self, tokens: Sequence[int], what: Literal["attention", "layers"], layer: int = -1
-    ) -> Any:
-        """Attention of a layer, or every layer's states, as a numpy array."""
-        shape, data = await self._ask("inspect", pack_tokens(tokens), what=what, layer=layer)
-        return _array(data, shape)
-
     async def stats(self) -> KernelStats:
         """Memory, sequences and load of the kernel now."""
         value, _ = await self._ask("stats")
         sequences = tuple(SequenceInfo(*one) for one in value.pop("sequences"))
         return KernelStats(**value, sequences=sequences, restarts=self.restarts)
-
-
-def _array(data: bytes, shape: Sequence[int]) -> Any:
-    import numpy as np
-
-    return np.frombuffer(data, np.float32).reshape(shape)

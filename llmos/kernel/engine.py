@@ -278,6 +278,10 @@ class Engine:
             return code
         raise KernelError(f"The forward pass failed inside llama.cpp (code {code}).")
 
+    def forget_outputs(self) -> None:
+        """What the last batch computed is overwritten from now on; its rows cannot be read any more."""
+        self._rows = 0
+
     def check_row(self, row: int) -> None:
         """Raise ``KernelError`` unless the last batch computed an output for this row."""
         if not 0 <= row < self._rows or not self._outputs[row]:

@@ -12,15 +12,16 @@ import numpy as np
 
 from llmos.kernel import gguf_header, model, swap
 from llmos.kernel.embedding import Embedder
-from llmos.kernel.engine import Floats
 from llmos.kernel.families import family_named
 from llmos.kernel.frames import unpack_tokens
 from llmos.kernel.grammar import schema_to_gbnf
-from llmos.kernel.lanes import Job, alternatives
+from llmos.kernel.lanes import Job
+from llmos.kernel.looks import Looks
+from llmos.kernel.other_vocabulary import OtherVocabularies
 from llmos.kernel.protocol import KernelError, LoadRequest, NotAvailable
-from llmos.kernel.sampler import Sampler
-from llmos.kernel.scheduler import CHUNK_ALONE, Scheduler, Task
+from llmos.kernel.scheduler import Scheduler, Task
 from llmos.kernel.sequences import Slot
+from llmos.kernel.soft_inputs import SoftInputs
 from llmos.kernel.span_tokens import tokens_of_spans
 from llmos.types import SamplingSettings, ToolSpec
 
@@ -39,7 +40,7 @@ class _Pace:
     probed: int = 0
 
 
-class Operations:
+class Operations(Looks, SoftInputs, OtherVocabularies):
     """Handlers of requests.
 
     Args:
@@ -171,93 +172,6 @@ class Operations:
         if self.scheduler is not None:
             self.scheduler.stop(int(message["target"]))
 
-    def _op_next_tokens(self, number: int, message: dict[str, Any], payload: bytes) -> None:
-        tokens, top = unpack_tokens(payload), int(message["top"])
-        sampling = SamplingSettings(**message["sampling"]) if message["sampling"] else None
-
-        def task() -> Task:
-            engine = self.loaded.engine
-            final_row = 0
-            for _, row, last in self._evaluate(tokens, every=False):
-                final_row = row
-                if not last:
-                    yield
-            logits = engine.logits(final_row)
-            if sampling is None:
-                total = _log_sum(logits)
-                self._reply(number, alternatives(engine, logits, total, max(1, top)))
-                return
-            sampler = Sampler(engine, sampling)
-            try:
-                for token in tokens[-64:]:
-                    sampler.accept(token)
-                found = sampler.distribution(logits)[:top]
-            finally:
-                sampler.close()
-            self._reply(
-                number,
-                [
-                    (token, engine.piece(token).decode("utf-8", "replace"), chance, float(logits[token]))
-                    for token, chance in found
-                ],
-            )
-
-        self._running().add_task(number, task())
-
-    def _op_score(self, number: int, _message: dict[str, Any], payload: bytes) -> None:
-        tokens = unpack_tokens(payload)
-
-        def task() -> Task:
-            engine, values = self.loaded.engine, [0.0]
-            for start, row, _ in self._evaluate(tokens, every=True):
-                for at in range(row + 1):
-                    following = start + at + 1
-                    if following < len(tokens):
-                        logits = engine.logits(at)
-                        values.append(float(logits[tokens[following]]) - _log_sum(logits))
-                yield
-            self._reply(number, values[: len(tokens)])
-
-        self._running().add_task(number, task())
-
-    def _evaluate(self, tokens: list[int], *, every: bool) -> Any:
-        """Evaluate tokens in a sequence of their own, chunk by chunk.
-
-        Yields (index of the chunk's first token, its last row, whether it is the last chunk);
-        with ``every`` each row has logits and nothing is reused, else only the last one has.
-        """
-        engine, table = self.loaded.engine, self.loaded.table
-        if not tokens:
-            raise KernelError("There are no tokens to evaluate.")
-        if len(tokens) >= engine.context:
-            raise KernelError(
-                f"The text is {len(tokens):,} tokens long but the context window holds {engine.context:,}."
-            )
-        engine.check_tokens(tokens)
-        slot = table.claim("#probe")
-        if slot is None or slot.busy:
-            raise KernelError("All KV sequences are in use; try again when an answer has ended.")
-        slot.busy = 1
-        try:
-            done = table.truncate(slot, 0) if every else table.reuse(slot, tokens)
-            while done < len(tokens):
-                chunk = tokens[done : done + CHUNK_ALONE]
-                last = done + len(chunk) == len(tokens)
-                rows = [
-                    (token, done + at, slot.number, every or (last and at == len(chunk) - 1))
-                    for at, token in enumerate(chunk)
-                ]
-                while engine.decode(rows) == 1:
-                    if not table.free_least_used():
-                        raise KernelError("The context window is full; try again when an answer has ended.")
-                table.append(slot, chunk)
-                yield done, len(chunk) - 1, last
-                done += len(chunk)
-        finally:
-            slot.busy = 0
-            if every:
-                table.free(slot)
-
     # -- sequences ----------------------------------------------------------------------------
 
     def _idle(self, name: str) -> Slot | None:
@@ -386,9 +300,3 @@ class Operations:
                 if not slot.name.startswith("#")
             ]
         self._reply(number, value)
-
-
-def _log_sum(logits: Floats) -> float:
-    """Natural log of the sum of exponentials."""
-    top = float(logits.max())
-    return top + math.log(float(np.exp(logits - top, dtype=np.float32).sum(dtype=np.float64)))

@@ -123,6 +123,67 @@ class TokenProbability:
 
 
 @dataclass(frozen=True, slots=True)
+class TracedToken:
+    """The distribution at one place of a text.
+
+    Attributes:
+        token: what stands there; -1 after the end of the text.
+        logprob: natural log of its probability, 0.0 after the end.
+        entropy: Shannon entropy of the whole distribution at that place, in nats.
+        alternatives: the likeliest tokens there, best first; empty unless asked for.
+    """
+
+    token: int
+    logprob: float
+    entropy: float
+    alternatives: tuple[TokenProbability, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRequest:
+    """Vectors in the place of tokens, where a picture enters a model.
+
+    Attributes:
+        before: token ids ahead of the vectors, at least one.
+        vectors: numpy float32 [candidates, vectors, width of the model].
+        after: token ids behind them, at least one.
+        target: token ids whose probability behind all that is asked for.
+        most: likeliest tokens to write behind it, 0 for none.
+    """
+
+    before: Sequence[int]
+    vectors: Any
+    after: Sequence[int]
+    target: Sequence[int] = ()
+    most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VectorScore:
+    """What one candidate did: natural log of each target token's probability, and what was written."""
+
+    logprobs: tuple[float, ...]
+    written: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CutText:
+    """A text cut by some file's tokenizer.
+
+    Attributes:
+        tokens: ids.
+        pieces: bytes of each; WordPiece lowers letters and may add a space before a word.
+        vocabulary: its size.
+        kind: as the file says: ``gpt2`` (byte BPE), ``llama`` (SentencePiece), ``bert`` (WordPiece) …
+    """
+
+    tokens: tuple[int, ...]
+    pieces: tuple[bytes, ...]
+    vocabulary: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prefilled:
     """Progress of prompt evaluation; ``cached`` tokens were in the KV cache already."""
 
@@ -263,8 +324,32 @@ class Kernel(Protocol):
         """Distribution after the given tokens: plain softmax, or as the sampler chain leaves it."""
         ...
 
-    async def score(self, tokens: Sequence[int]) -> list[float]:
-        """Natural log of each token's probability given those before it; the first is 0.0."""
+    async def score(self, tokens: Sequence[int], *, start: int = 1) -> list[float]:
+        """Natural log of each token's probability given those before it; 0.0 before ``start``.
+
+        A later ``start`` spares the work of the places before it, and takes them from the cache.
+        """
+        ...
+
+    async def trace(self, tokens: Sequence[int], *, start: int = 1, top: int = 0) -> list[TracedToken]:
+        """The distribution at every place from ``start`` on, and after the end: len(tokens) - start + 1."""
+        ...
+
+    async def vectors(self, request: VectorRequest) -> list[VectorScore]:
+        """Put vectors in the place of tokens; one result for each candidate.
+
+        Raises:
+            KernelError: sizes that do not fit, values that are no finite numbers; ``NotAvailable``
+                where the architecture takes none.
+        """
+        ...
+
+    async def tokenize_with(self, path: Path, text: str) -> CutText:
+        """Cut a text by another file's tokenizer; only its vocabulary is loaded.
+
+        Raises:
+            KernelError: no such file, or it holds no tokenizer.
+        """
         ...
 
     async def fork(self, source: str, target: str) -> None:

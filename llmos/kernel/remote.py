@@ -17,9 +17,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from llmos.formats import TOOL_CALL_OPEN
+from llmos.kernel.client_looks import NoLooks
 from llmos.kernel.families.hermes import Hermes
 from llmos.kernel.neutralise import neutralise
 from llmos.kernel.protocol import (
@@ -36,10 +37,9 @@ from llmos.kernel.protocol import (
     ParsedAnswer,
     Prefilled,
     Rendered,
-    TokenProbability,
 )
 from llmos.kernel.remote_wire import Writer, context_of, events, words
-from llmos.types import Message, SamplingSettings, StopReason, ToolSpec
+from llmos.types import Message, StopReason, ToolSpec
 
 if TYPE_CHECKING:
     import httpx
@@ -93,7 +93,7 @@ def tool_json(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-class RemoteKernel:
+class RemoteKernel(NoLooks):
     """The ``Kernel`` protocol over HTTP.
 
     Args:
@@ -311,22 +311,6 @@ class RemoteKernel:
             raise KernelError(f"The server {self.url} gives no embeddings ({type(error).__name__}).") from error
 
     # What a server does not offer.
-
-    async def next_tokens(
-        self, tokens: Sequence[int], *, top: int = 50, sampling: SamplingSettings | None = None
-    ) -> list[TokenProbability]:
-        """Not available."""
-        raise NotAvailable("A remote kernel does not show its logits; load a local model for that.")
-
-    async def score(self, tokens: Sequence[int]) -> list[float]:
-        """Not available."""
-        raise NotAvailable("A remote kernel does not score texts; load a local model for that.")
-
-    async def inspect(
-        self, tokens: Sequence[int], what: Literal["attention", "layers"], layer: int = -1
-    ) -> Any:
-        """Not available."""
-        raise NotAvailable("A remote kernel does not show its layers; load a local model for that.")
 
     async def set_lora(self, path: Path | None, scale: float = 1.0) -> None:
         """Not available, but taking none off is no fault."""

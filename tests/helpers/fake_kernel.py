@@ -224,7 +224,7 @@ class FakeKernel:
         share = 1 / min(top, len(self._words))
         return [TokenProbability(i, word, share) for i, word in enumerate(self._words[:top])]
 
-    async def score(self, tokens: Sequence[int]) -> list[float]:
+    async def score(self, tokens: Sequence[int], *, start: int = 1) -> list[float]:
         return [0.0, *(-1.0 for _ in tokens[1:])]
 
     async def fork(self, source: str, target: str) -> None:

@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from llmos.kernel.client_looks import NoLooks
 from llmos.kernel.families import family_named
 from llmos.kernel.protocol import (
     Chunk,
@@ -32,9 +33,8 @@ from llmos.kernel.protocol import (
     ParsedAnswer,
     Prefilled,
     Rendered,
-    TokenProbability,
 )
-from llmos.types import Message, SamplingSettings, ToolCall, ToolSpec
+from llmos.types import Message, ToolCall, ToolSpec
 
 _ORDER = re.compile(
     "|".join(
@@ -93,7 +93,7 @@ def fill_in(value: Any, prompt: str) -> Any:
     return value
 
 
-class CompromisedModel:
+class CompromisedModel(NoLooks):
     """Implements ``llmos.kernel.protocol.Kernel`` without any weights.
 
     Attributes:
@@ -234,16 +234,6 @@ class CompromisedModel:
             raise NotAvailable("The scripted model loads nothing.")
         return self.model
 
-    async def next_tokens(
-        self, tokens: Sequence[int], *, top: int = 50, sampling: SamplingSettings | None = None
-    ) -> list[TokenProbability]:
-        """Not here."""
-        raise NotAvailable("The scripted model has no probabilities.")
-
-    async def score(self, tokens: Sequence[int]) -> list[float]:
-        """Not here."""
-        raise NotAvailable("The scripted model has no probabilities.")
-
     async def fork(self, source: str, target: str) -> None:
         """Nothing is cached."""
 
@@ -265,12 +255,6 @@ class CompromisedModel:
     async def set_lora(self, path: Path | None, scale: float = 1.0) -> None:
         """Not here."""
         raise NotAvailable("The scripted model has no adapters.")
-
-    async def inspect(
-        self, tokens: Sequence[int], what: Literal["attention", "layers"], layer: int = -1
-    ) -> Any:
-        """Not here."""
-        raise NotAvailable("The scripted model has no inside.")
 
     async def stats(self) -> KernelStats:
         """An idle kernel."""
