@@ -169,7 +169,10 @@ class BranchMixin:
     async def evict_page(self, page_id: str) -> list[Page]:
         """Take a page out of the window by hand; returns what left (nothing for a pinned one)."""
         self._refuse_while_busy()
-        gone = self.window.evict([page_id], 1, self.window.candidates(""), "")
+        candidates = self.window.candidates("")
+        if not any(page.id == page_id for page in candidates):
+            return []
+        gone = self.window.evict([page_id], 1, candidates, "")
         self.note_evicted(gone)
         await self.store.run(self.store.set_page_states, self.chat_id, self.window.states(gone))
         return gone

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from llmos.conversation.splitting import Splitter
+from llmos.conversation.stored_pages import StoredPages
 from llmos.conversation.window import estimate_tokens
 from llmos.kernel.protocol import Chunk, Finished, GenerateRequest
 from llmos.offline import is_offline
-from llmos.plugins.host_api import Generation
+from llmos.plugins.host_api import Generation, KvState
 from llmos.types import (
     SYSTEM_LABELS,
     Approval,
@@ -22,6 +24,7 @@ from llmos.types import (
     Page,
     SamplingSettings,
     TextDelta,
+    UserError,
     join_labels,
     new_id,
 )
@@ -40,6 +43,7 @@ class HostServices:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._stored = StoredPages(session.store)
         self._loop: asyncio.AbstractEventLoop | None = None
         try:
             self._loop = asyncio.get_running_loop()
@@ -61,6 +65,12 @@ class HostServices:
         return model.context if model else 0
 
     @property
+    def model_parameters(self) -> int:
+        """Number of its weights, 0 when none is loaded or it is not known."""
+        model = self._session.kernel.model
+        return model.parameters if model else 0
+
+    @property
     def offline(self) -> bool:
         """True when the network may not be used."""
         return is_offline()
@@ -69,6 +79,11 @@ class HostServices:
     def idle(self) -> bool:
         """True when nobody waits for an answer."""
         return not any(one.busy for one in self._session.conversations)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """Seconds since somebody typed or an answer was being made; 0 while one is."""
+        return self._session.quiet.seconds
 
     # -- generating ------------------------------------------------------------------------
 
@@ -82,14 +97,19 @@ class HostServices:
         grammar: str = "",
         schema: Mapping[str, Any] | None = None,
         background: bool = True,
+        while_quiet: bool = False,
     ) -> Generation:
-        """Generate without tools in a sequence of its own."""
+        """Generate without tools in a sequence of its own; ``while_quiet``: until the person sends."""
         if schema is not None and not grammar:
             grammar = await asyncio.to_thread(_grammar_of, schema)
-        request = await self._request(
-            prompt, system, max_tokens, sampling, grammar=grammar, background=background
-        )
-        return (await self._collect(request))[0]
+
+        async def work() -> Generation:
+            request = await self._request(
+                prompt, system, max_tokens, sampling, grammar=grammar, background=background
+            )
+            return (await self._collect(request))[0]
+
+        return await (self._session.quiet.run(work()) if while_quiet else work())
 
     async def stream(
         self, prompt: str | Sequence[Message], *, system: str = "", max_tokens: int = 256
@@ -228,12 +248,31 @@ class HostServices:
     def window_pages(self, chat_id: str) -> list[Page]:
         """Pages of a chat, those in the window first, then those swapped out."""
         found = self._open(chat_id)
-        return [*found.window.pages, *found.swapped()] if found is not None else []
+        return [*found.window.pages, *found.swapped()] if found is not None else self._stored.pages(chat_id)
 
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Pin or unpin a page of a chat."""
         found = self._session.conversation(chat_id)
         self._session.jobs.start("pin a page", found.pin_page(page_id, pinned))
+
+    async def evict_page(self, chat_id: str, page_id: str) -> bool:
+        """Take a page out of a chat's window; False when it cannot leave."""
+        found = self._open(chat_id)
+        return found is not None and bool(await found.evict_page(page_id))
+
+    async def kv_state(self, chat_id: str) -> KvState:
+        """Where a chat's KV state is, and what it takes."""
+        kernel = self._session.kernel
+        tokens = used = capacity = 0
+        found = self._open(chat_id)
+        with contextlib.suppress(UserError, TimeoutError):
+            if kernel.model is not None:
+                capacity = int(kernel.model.memory.get("kv", 0))
+                for one in (await asyncio.wait_for(kernel.stats(), 2.0)).sequences:
+                    if found is not None and one.name == found.sequence:
+                        tokens, used = one.tokens, one.bytes
+        saved, at = await asyncio.to_thread(self._session.swap.saved, kernel, chat_id)
+        return KvState(tokens, used, self.context_size, capacity, saved, at)
 
     def _open(self, chat_id: str) -> Conversation | None:
         return next((one for one in self._session.conversations if one.chat_id == chat_id), None)

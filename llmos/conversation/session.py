@@ -18,6 +18,7 @@ from llmos.conversation.conversation import Conversation
 from llmos.conversation.embedder import Embedder
 from llmos.conversation.jobs import Jobs
 from llmos.conversation.ports import Plugins
+from llmos.conversation.quiet import Quiet
 from llmos.conversation.services import HostServices
 from llmos.conversation.store import Store
 from llmos.conversation.swap import Swap
@@ -47,6 +48,7 @@ class Session:
         plugins: the plugin manager.
         jobs: background work.
         swap: KV states of chats that were left.
+        quiet: when nobody types and nobody waits; the face says when somebody types.
         embedder: the second kernel, started when first needed.
         approver: asks the user outside of a turn; None where no user can be asked.
         face_can_ask: whether ``ApprovalNeeded`` will be answered.
@@ -72,7 +74,8 @@ class Session:
         self.guard = guard
         self.embedder = embedder
         self.jobs = Jobs()
-        self.swap = Swap(where.swap, settings.chat.swap_megabytes)
+        self.swap = Swap(where.swap, settings.chat.swap_megabytes, self.notify)
+        self.quiet = Quiet(lambda: any(one.busy for one in self.conversations))
         self.services = HostServices(self)
         self.plugins: Plugins
         self.approver: Approver | None = None
@@ -169,6 +172,7 @@ class Session:
 
     async def _after_turn(self, conversation: Conversation, user: Message, answer: Message) -> None:
         """A title, once a chat has its first answer; a chat that was left meanwhile is closed."""
+        self.quiet.touch()
         if answer.status == "complete":
             await give_title(
                 self.store, self.kernel, conversation.chat_id, user, answer, self.settings.chat.titles
@@ -211,6 +215,7 @@ class Session:
 
     async def _ensure_model(self, conversation: Conversation) -> None:
         """Before a turn: a model is loaded, and the chat's saved state is in its sequence."""
+        self.quiet.begin()
         if self.kernel.model is None:
             if self._loading is None or self._loading.done():
                 self._loading = asyncio.create_task(self._load("", None))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from llmos.kernel.protocol import Kernel, KernelError
+from llmos.types import Notice
 
 _log = logging.getLogger(__name__)
 
@@ -25,11 +27,16 @@ class Swap:
     Args:
         folder: where the files are; made when needed.
         megabytes: most space they take together; 0 keeps none.
+        tell: takes one line for the person where a state could not be written.
     """
 
-    def __init__(self, folder: Path, megabytes: int) -> None:
+    def __init__(
+        self, folder: Path, megabytes: int, tell: Callable[[Notice], None] = lambda notice: None
+    ) -> None:
         self.folder = folder
         self.limit = megabytes * 1_000_000
+        self._tell = tell
+        self._told = ""
 
     def path(self, kernel: Kernel, chat_id: str) -> Path:
         """The file of a chat's state under the loaded model."""
@@ -56,12 +63,41 @@ class Swap:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 written = await kernel.save_sequence(sequence, self.path(kernel, chat_id))
                 self.trim()
+                self._told = ""
             if sequence in held and not keep:
                 await kernel.drop(sequence)
             return written
         except (KernelError, OSError) as error:
             _log.warning("the state of chat %s was not saved: %s", chat_id, error)
+            self._say_failed(error)
             return 0
+
+    def _say_failed(self, error: KernelError | OSError) -> None:
+        """Tell why, in one line; the same reason is told again only after a save that worked."""
+        reason = str(error) if isinstance(error, KernelError) else f"{self.folder}: {error.strerror or error}"
+        if reason != self._told:
+            self._told = reason
+            self._tell(
+                Notice(
+                    f"The chat's cache state was not kept ({reason.rstrip('.')}); no message is lost, "
+                    "but coming back to the chat takes longer.",
+                    "warning",
+                )
+            )
+
+    def saved(self, kernel: Kernel, chat_id: str) -> tuple[int, float]:
+        """(bytes, time of writing) of a chat's state on disk under the loaded model; zeros for none.
+
+        With no model loaded: of the newest state under any model.
+        """
+        paths = [self.path(kernel, chat_id)] if kernel.model else sorted(self.folder.glob(f"{chat_id}-*.kv"))
+        found: list[tuple[float, int]] = []
+        for path in paths:
+            with contextlib.suppress(OSError):
+                stat = path.stat()
+                found.append((stat.st_mtime, stat.st_size))
+        at, size = max(found, default=(0.0, 0))
+        return size, at
 
     async def restore(self, kernel: Kernel, sequence: str, chat_id: str) -> int:
         """Read a chat's state back; returns tokens restored, 0 for none."""

@@ -16,7 +16,7 @@ from llmos.plugins.contributions import (
     Turn,
 )
 from llmos.plugins.hookspecs import HOOK_API, Middleware, Next, hookimpl
-from llmos.plugins.host_api import Generation, Host, HttpResponse, Job
+from llmos.plugins.host_api import Generation, Host, HttpResponse, Job, KvState
 
 __all__ = [
     "HOOK_API",
@@ -28,6 +28,7 @@ __all__ = [
     "Host",
     "HttpResponse",
     "Job",
+    "KvState",
     "Middleware",
     "ModelOffer",
     "Next",

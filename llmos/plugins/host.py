@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from llmos.guard.reveal import reveal
 from llmos.offline import is_offline
-from llmos.plugins.host_api import Generation, Http, Jobs, Store
+from llmos.plugins.host_api import Generation, Http, Jobs, KvState, Store
 from llmos.plugins.jobs import JobBoard, PluginJobs
 from llmos.plugins.manifest import Manifest
 from llmos.plugins.services import Services
@@ -66,7 +66,7 @@ class PluginHost:
         self._ground = ground
         self._http: Http | None = None
         self._store = PluginStore(ground.store, manifest.name)
-        self._jobs = PluginJobs(ground.jobs, manifest.name, self._idle)
+        self._jobs = PluginJobs(ground.jobs, manifest.name, self._idle, self._quiet)
 
     # what it is
 
@@ -132,6 +132,12 @@ class PluginHost:
         services = self._ground.services
         return services.context_size if services else 0
 
+    @property
+    def model_parameters(self) -> int:
+        """Number of its weights, 0 when none is loaded or it is not known."""
+        services = self._ground.services
+        return services.model_parameters if services else 0
+
     # the model
 
     def generate(
@@ -144,6 +150,7 @@ class PluginHost:
         grammar: str = "",
         schema: Mapping[str, Any] | None = None,
         background: bool = True,
+        while_quiet: bool = False,
     ) -> Generation:
         """Generate without tools, in a sequence of its own."""
         return self._wait(
@@ -155,6 +162,7 @@ class PluginHost:
                 grammar=grammar,
                 schema=schema,
                 background=background,
+                while_quiet=while_quiet,
             )
         )
 
@@ -234,6 +242,14 @@ class PluginHost:
         """Pin or unpin a page of a chat; a pinned page is never evicted."""
         self._on_loop(self._services("pin_page").pin_page, chat_id, page_id, pinned)
 
+    def evict_page(self, chat_id: str, page_id: str) -> bool:
+        """Take a page out of a chat's window; False when it cannot leave."""
+        return self._wait(self._services("evict_page").evict_page(chat_id, page_id))
+
+    def kv_state(self, chat_id: str) -> KvState:
+        """Where a chat's KV state is, and what it takes."""
+        return self._wait(self._services("kv_state").kv_state(chat_id))
+
     def tools_changed(self) -> None:
         """``llmos_tools`` is asked again before the next turn."""
         self._check()
@@ -244,6 +260,10 @@ class PluginHost:
     def _idle(self) -> bool:
         services = self._ground.services
         return services.idle if services else True
+
+    def _quiet(self) -> float:
+        services = self._ground.services
+        return services.quiet_seconds if services else 0.0
 
     def _services(self, what: str, *, model: bool = False) -> Services:
         self._check()

@@ -25,6 +25,27 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class KvState:
+    """Where the KV state of a chat is, and what it takes; zeros where the kernel cannot say.
+
+    Attributes:
+        tokens: tokens of the chat that the kernel's cache holds now.
+        bytes: memory that they take there.
+        capacity_tokens: tokens that the whole cache holds, for all chats together.
+        capacity_bytes: memory of the whole cache, taken when the model was loaded.
+        saved_bytes: size of the state on disk, of a chat that was left; 0 when there is none.
+        saved_at: when it was written, seconds since the epoch.
+    """
+
+    tokens: int = 0
+    bytes: int = 0
+    capacity_tokens: int = 0
+    capacity_bytes: int = 0
+    saved_bytes: int = 0
+    saved_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class HttpResponse:
     """What ``host.http`` gives back; ``url`` is the address after redirects."""
 
@@ -104,6 +125,10 @@ class Jobs(Protocol):
         """True when nobody waits for an answer: a good time for background work."""
         ...
 
+    def quiet_seconds(self) -> float:
+        """Seconds since somebody typed or an answer was being made; 0 while one is."""
+        ...
+
 
 class Host(Protocol):
     """The program, as a plugin sees it."""
@@ -153,6 +178,11 @@ class Host(Protocol):
         """Context window of the loaded model in tokens, 0 when none."""
         ...
 
+    @property
+    def model_parameters(self) -> int:
+        """Number of weights of the loaded model, 0 when none is loaded or it is not known."""
+        ...
+
     def generate(
         self,
         prompt: str | Sequence[Message],
@@ -163,10 +193,15 @@ class Host(Protocol):
         grammar: str = "",
         schema: Mapping[str, Any] | None = None,
         background: bool = True,
+        while_quiet: bool = False,
     ) -> Generation:
         """Generate without tools, in a sequence of its own.
 
-        With ``schema`` the text is JSON that a grammar keeps to the schema.
+        With ``schema`` the text is JSON that a grammar keeps to the schema. With ``while_quiet``
+        the person's next message ends it at once.
+
+        Raises:
+            llmos.types.UserError: it cannot be done, or (``while_quiet``) the person is back.
         """
         ...
 
@@ -227,6 +262,14 @@ class Host(Protocol):
 
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Pin or unpin a page of a chat; a pinned page is never evicted."""
+        ...
+
+    def evict_page(self, chat_id: str, page_id: str) -> bool:
+        """Take a page out of a chat's window; False when it is pinned, not there, or of the turn going on."""
+        ...
+
+    def kv_state(self, chat_id: str) -> KvState:
+        """Where a chat's KV state is, and what it takes."""
         ...
 
     def register_embedder(self, path: Path) -> None:

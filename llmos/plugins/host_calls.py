@@ -22,10 +22,13 @@ ALLOWED = frozenset(
         "window_labels",
         "window_pages",
         "pin_page",
+        "evict_page",
+        "kv_state",
         "settings",
         "offline",
         "model_name",
         "context_size",
+        "model_parameters",
         "http.check",
         "http.request",
         "store.get",
@@ -33,10 +36,11 @@ ALLOWED = frozenset(
         "store.delete",
         "store.keys",
         "jobs.idle",
+        "jobs.quiet_seconds",
     }
 )
 #: Those that tell of the user's chats; only for plugins that declare to read what is private.
-PRIVATE = frozenset({"chat_messages", "search_chats", "window_pages"})
+PRIVATE = frozenset({"chat_messages", "search_chats", "window_pages", "evict_page", "kv_state"})
 
 
 def call_host(host: PluginHost, method: str, arguments: list[Any], named: dict[str, Any]) -> Any:

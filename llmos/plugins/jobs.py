@@ -107,11 +107,14 @@ class JobBoard:
 class PluginJobs:
     """One plugin's view of the board; implements ``host_api.Jobs``."""
 
-    def __init__(self, board: JobBoard, plugin: str, idle: Callable[[], bool]) -> None:
-        """``idle`` tells whether nobody waits for an answer."""
+    def __init__(
+        self, board: JobBoard, plugin: str, idle: Callable[[], bool], quiet_seconds: Callable[[], float]
+    ) -> None:
+        """``idle`` tells whether nobody waits for an answer, ``quiet_seconds`` for how long all is quiet."""
         self._board = board
         self._plugin = plugin
         self._idle = idle
+        self._quiet_seconds = quiet_seconds
 
     def start(self, name: str, function: Callable[[Any], None]) -> RunningJob:
         """Run ``function(job)`` on a thread of its own."""
@@ -120,3 +123,7 @@ class PluginJobs:
     def idle(self) -> bool:
         """True when nobody waits for an answer."""
         return self._idle()
+
+    def quiet_seconds(self) -> float:
+        """Seconds since somebody typed or an answer was being made; 0 while one is."""
+        return self._quiet_seconds()

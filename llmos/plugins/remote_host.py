@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.plugins import wire
-from llmos.plugins.host_api import Generation, HttpResponse
+from llmos.plugins.host_api import Generation, HttpResponse, KvState
 from llmos.types import Labels, Message, Page, SamplingSettings, UserError
 
 
@@ -126,6 +126,11 @@ class RemoteHost:
         return int(self._pipe.ask("context_size"))
 
     @property
+    def model_parameters(self) -> int:
+        """Number of its weights."""
+        return int(self._pipe.ask("model_parameters"))
+
+    @property
     def http(self) -> RemoteHost:
         """Network client: requests are made by the program, under its rules."""
         return self
@@ -191,6 +196,10 @@ class RemoteHost:
         """True when nobody waits for an answer."""
         return bool(self._pipe.ask("jobs.idle"))
 
+    def quiet_seconds(self) -> float:
+        """Seconds since somebody typed or an answer was being made."""
+        return float(self._pipe.ask("jobs.quiet_seconds"))
+
     # the model, the user, the chats
 
     def generate(
@@ -203,6 +212,7 @@ class RemoteHost:
         grammar: str = "",
         schema: Mapping[str, Any] | None = None,
         background: bool = True,
+        while_quiet: bool = False,
     ) -> Generation:
         """Generate without tools."""
         answer: Generation = self._pipe.ask(
@@ -214,6 +224,7 @@ class RemoteHost:
             grammar=grammar,
             schema=schema,
             background=background,
+            while_quiet=while_quiet,
         )
         return answer
 
@@ -275,3 +286,12 @@ class RemoteHost:
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Pin or unpin a page."""
         self._pipe.ask("pin_page", chat_id, page_id, pinned)
+
+    def evict_page(self, chat_id: str, page_id: str) -> bool:
+        """Take a page out of a chat's window."""
+        return bool(self._pipe.ask("evict_page", chat_id, page_id))
+
+    def kv_state(self, chat_id: str) -> KvState:
+        """Where a chat's KV state is."""
+        state: KvState = self._pipe.ask("kv_state", chat_id)
+        return state

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmos.plugins.host_api import Generation
+from llmos.plugins.host_api import Generation, KvState
 from llmos.types import Approval, ApprovalAnswer, Labels, Message, Page, SamplingSettings
 
 
@@ -32,6 +32,11 @@ class Services(Protocol):
         ...
 
     @property
+    def model_parameters(self) -> int:
+        """Number of its weights, 0 when none is loaded or it is not known."""
+        ...
+
+    @property
     def offline(self) -> bool:
         """True when the network may not be used."""
         ...
@@ -39,6 +44,11 @@ class Services(Protocol):
     @property
     def idle(self) -> bool:
         """True when nobody waits for an answer."""
+        ...
+
+    @property
+    def quiet_seconds(self) -> float:
+        """Seconds since somebody typed or an answer was being made; 0 while one is."""
         ...
 
     async def generate(
@@ -51,8 +61,9 @@ class Services(Protocol):
         grammar: str = "",
         schema: Mapping[str, Any] | None = None,
         background: bool = True,
+        while_quiet: bool = False,
     ) -> Generation:
-        """Generate without tools in a sequence of its own."""
+        """Generate without tools in a sequence of its own; ``while_quiet``: until the person sends."""
         ...
 
     def stream(
@@ -103,6 +114,14 @@ class Services(Protocol):
 
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Pin or unpin a page of a chat."""
+        ...
+
+    async def evict_page(self, chat_id: str, page_id: str) -> bool:
+        """Take a page out of a chat's window; False when it cannot leave."""
+        ...
+
+    async def kv_state(self, chat_id: str) -> KvState:
+        """Where a chat's KV state is, and what it takes."""
         ...
 
     def register_embedder(self, path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.plugins.contributions import CommandContext, CommandResult, Element, ToolContext, Turn
-from llmos.plugins.host_api import Generation, HttpResponse
+from llmos.plugins.host_api import Generation, HttpResponse, KvState
 from llmos.plugins.manifest import Manifest, read_single_file
 from llmos.plugins.session import PluginSession
 from llmos.plugins.sources import look_folder
@@ -49,6 +49,8 @@ class FakeHost:
         approvals: what ``approve`` was asked.
         messages: what ``chat_messages`` gives.
         pages: what ``window_pages`` gives.
+        kv: what ``kv_state`` gives.
+        quiet: what ``jobs.quiet_seconds`` gives.
     """
 
     def __init__(self, manifest: Manifest, data_dir: Path, settings: Mapping[str, Any] | None = None) -> None:
@@ -59,6 +61,9 @@ class FakeHost:
         self.offline = False
         self.model_name = "fake"
         self.context_size = 2048
+        self.model_parameters = 3_000_000
+        self.quiet = 60.0
+        self.kv = KvState()
         self.answers: list[str] = ["fake answer"]
         self.replies: dict[str, HttpResponse] = {}
         self.consent = False
@@ -123,6 +128,10 @@ class FakeHost:
         """Always."""
         return True
 
+    def quiet_seconds(self) -> float:
+        """``quiet``."""
+        return self.quiet
+
     def generate(
         self,
         prompt: str | Sequence[Message],
@@ -133,6 +142,7 @@ class FakeHost:
         grammar: str = "",
         schema: Mapping[str, Any] | None = None,
         background: bool = True,
+        while_quiet: bool = False,
     ) -> Generation:
         """The next of ``answers``."""
         text = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -201,6 +211,18 @@ class FakeHost:
         for page in self.pages:
             if page.id == page_id:
                 page.pinned = pinned
+
+    def evict_page(self, chat_id: str, page_id: str) -> bool:
+        """Marks it in ``pages`` as swapped."""
+        for page in self.pages:
+            if page.id == page_id and page.where == "window" and not page.pinned:
+                page.where = "swapped"
+                return True
+        return False
+
+    def kv_state(self, chat_id: str) -> KvState:
+        """``kv``."""
+        return self.kv
 
 
 class OpenPlugin:

@@ -34,6 +34,7 @@ _CLASSES: dict[str, Any] = {
         types.SamplingSettings,
         host_api.Generation,
         host_api.HttpResponse,
+        host_api.KvState,
         contributions.CommandResult,
         contributions.Element,
         contributions.ModelOffer,

@@ -163,6 +163,10 @@ class Backend(Protocol):
         """Experts of plugins."""
         ...
 
+    def typed(self) -> None:
+        """The person is typing: background work that waits for a quiet moment goes on waiting."""
+        ...
+
     async def left_chat(self, chat_id: str) -> None:
         """Another chat is open now: this one's state may go to disk."""
         ...

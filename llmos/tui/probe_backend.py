@@ -184,6 +184,9 @@ class ProbeBackend:
         """None."""
         return ()
 
+    def typed(self) -> None:
+        """Nothing waits here."""
+
     async def left_chat(self, chat_id: str) -> None:
         """Nothing to write."""
 

@@ -261,6 +261,11 @@ class RealBackend:
         found: Sequence[Persona] = await self._plugins.personas()
         return found
 
+    def typed(self) -> None:
+        """The person is typing."""
+        if self._session is not None:
+            self._session.quiet.touch()
+
     async def left_chat(self, chat_id: str) -> None:
         """This chat's state may go to disk."""
         await self.session.leave(chat_id)

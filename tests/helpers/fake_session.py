@@ -224,6 +224,9 @@ class FakeBackend:
     async def personas(self) -> Sequence[Persona]:
         return [Persona("tutor", "You teach.", description="Explains step by step")]
 
+    def typed(self) -> None:
+        self.typed_times = getattr(self, "typed_times", 0) + 1
+
     async def left_chat(self, chat_id: str) -> None:
         self.left = chat_id
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmos.plugins.host_api import Generation
+from llmos.plugins.host_api import Generation, KvState
 from llmos.types import (
     SYSTEM_LABELS,
     Approval,
@@ -36,6 +36,7 @@ class FakeServices:
         self.asked: list[Approval] = []
         self.offline = True
         self.idle = True
+        self.quiet_seconds = 60.0
 
     @property
     def model_name(self) -> str:
@@ -46,6 +47,11 @@ class FakeServices:
     def context_size(self) -> int:
         """Tokens."""
         return 0 if self.failing else 2048
+
+    @property
+    def model_parameters(self) -> int:
+        """Weights."""
+        return 0 if self.failing else 3_000_000
 
     def _work(self, what: str) -> None:
         if self.failing:
@@ -61,6 +67,7 @@ class FakeServices:
         grammar: str = "",
         schema: Mapping[str, Any] | None = None,
         background: bool = True,
+        while_quiet: bool = False,
     ) -> Generation:
         """A short fixed answer; with a schema the smallest JSON that fits it."""
         self._work("Generation")
@@ -132,6 +139,14 @@ class FakeServices:
     def window_pages(self, chat_id: str) -> list[Page]:
         """A small window."""
         return [Page("You are helpful.", kind="system", pinned=True, tokens=4), Page("Hello", tokens=2)]
+
+    async def evict_page(self, chat_id: str, page_id: str) -> bool:
+        """Nothing to evict."""
+        return False
+
+    async def kv_state(self, chat_id: str) -> KvState:
+        """Nothing is held."""
+        return KvState()
 
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Nothing to pin."""

@@ -273,6 +273,8 @@ class ChatActions(ChatBase):
         """Keep what is typed, soon after the last key press."""
         if event.text_area is not self.prompt:
             return
+        if self.face.backend is not None:
+            self.face.backend.typed()
         if self._draft_timer is not None:
             self._draft_timer.stop()
         self._draft_timer = self.set_timer(DRAFT_SECONDS, self.save_draft)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llmos.bench.random_gguf import write_random_gguf
 from llmos.conversation.swap import LEAST_TOKENS, Swap
-from llmos.kernel.protocol import GenerateRequest, KernelError
-from llmos.types import TextDelta
+from llmos.kernel.client import KernelClient
+from llmos.kernel.protocol import GenerateRequest, KernelError, LoadRequest
+from llmos.types import Notice, TextDelta
 from tests.helpers.fake_kernel import FakeKernel
 from tests.llmos.conversation.conftest import Bench
 
@@ -107,3 +109,48 @@ async def test_a_chat_that_is_left_while_it_answers_is_closed_afterwards(
     assert bench.store.branch(chat.chat_id)[-1].status == "complete"
     events = await bench.talk(bench.chat(chat.chat_id), "Back again")
     assert events[-1].stats.cached_tokens > 100
+
+
+async def test_a_save_that_fails_is_told_in_one_line_and_not_again_and_again(tmp_path: Path) -> None:
+    """A real kernel and a folder that cannot be: the place is taken by a file."""
+    told: list[Notice] = []
+    kernel = KernelClient(log=tmp_path / "kernel.log")
+    folder = tmp_path / "swap"
+    folder.write_text("a file is here")
+    swap = Swap(folder, 10, told.append)
+    try:
+        info = await kernel.load(LoadRequest(write_random_gguf(tmp_path / "m.gguf"), context=512, threads=1))
+        prompt = [300 + n % (info.vocabulary - 300) for n in range(LEAST_TOKENS)]
+        async for _ in kernel.generate(GenerateRequest(prompt, sequence="s", max_tokens=1)):
+            pass
+        assert await swap.save(kernel, "s", "chat") == 0
+        assert await swap.save(kernel, "s", "chat") == 0
+        assert len(told) == 1
+        assert told[0].level == "warning"
+        assert "was not kept" in told[0].text and "no message is lost" in told[0].text
+        assert str(folder) in told[0].text and "\n" not in told[0].text
+        assert [one.name for one in (await kernel.stats()).sequences] == ["s"]  # what was not saved stays
+        folder.unlink()
+        assert await swap.save(kernel, "s", "chat", keep=True) > 0
+        assert swap.saved(kernel, "chat")[0] == swap.path(kernel, "chat").stat().st_size
+        assert swap.saved(kernel, "other") == (0, 0.0)
+    finally:
+        await kernel.close()
+
+
+async def test_a_disk_that_fills_up_is_told_while_the_chat_goes_on(make_bench: Callable[..., Any]) -> None:
+    bench: Bench = await make_bench()
+
+    async def full(sequence: str, path: Path) -> int:
+        raise KernelError("The cache state cannot be written to x.kv (No space left on device).")
+
+    bench.kernel.save_sequence = full  # type: ignore[method-assign]
+    told: list[Notice] = []
+    bench.session.on_notice(told.append)
+    chat = bench.chat()
+    for turn in range(12):
+        await bench.talk(chat, f"Message {turn} with a few words more")
+    await bench.session.leave(chat.chat_id)
+    assert [one.text.count("No space left on device") for one in told] == [1]
+    events = await bench.talk(bench.chat(chat.chat_id), "Back again")
+    assert events[-1].message.status == "complete"
