@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from llmos.guard.reveal import reveal
+from llmos.labels import NO_SOURCE as NO_SOURCE
+from llmos.labels import PRIVATE_SOURCE as PRIVATE_SOURCE
+from llmos.labels import is_private_source as is_private_source
 from llmos.types import Confidentiality, Integrity, Labels, ToolSpec
 
-#: Origin of texts that private files, pages or results had a part in: joined labels are private as
-#: soon as the user's own words are among them, so this is kept apart.
-PRIVATE_SOURCE = "private"
 #: Kinds of origin that are the program's and the user's own; ``via:NAME`` is a tool that only
 #: worked on what was there.
 OWN = frozenset({"user", "system", "model", "via", PRIVATE_SOURCE})
-#: Words and memories of the user may go into a search query in a trusted window without a question.
-NO_SOURCE = OWN | {"memory"}
 #: Stands for the source when untrusted text names none.
 UNKNOWN = "unknown"
 
@@ -52,17 +50,6 @@ def joined(labels: Iterable[Labels], origin: str) -> Labels:
         Integrity.UNTRUSTED if tainted else Integrity.TRUSTED,
         Confidentiality.PRIVATE if private else Confidentiality.PUBLIC,
     )
-
-
-def is_private_source(one: Labels) -> bool:
-    """Whether a private text has another source than what the user typed and had remembered."""
-    if one.confidentiality is not Confidentiality.PRIVATE:
-        return False
-    if PRIVATE_SOURCE in one.origins:
-        return True
-    if "model" in one.origins:  # a joined text, which would carry the mark
-        return False
-    return any(kind(origin) not in NO_SOURCE for origin in one.origins)
 
 
 def description_labels(tools: Iterable[ToolSpec]) -> list[Labels]:
