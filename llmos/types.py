@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -372,6 +372,12 @@ class AnswerNow:
 
     supported: bool = False
     requested: bool = False
+
+
+#: How middleware runs a tool for itself, for example to check an answer: ``await call(name, arguments)``.
+#: A turn's options hold one under ``call_tool``. It runs only what is on offer in this turn and what
+#: the guard allows without asking; None stands for everything else.
+ToolAccess = Callable[[str, Mapping[str, Any]], Awaitable[ToolResult | None]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
 }
 
+#: Marks the tool session of middleware's own calls.
+APART = "apart"
+
 #: How often the same call with the same arguments is answered in one turn.
 MOST_REPEATS = 2
 
@@ -125,6 +128,31 @@ class ToolRunner:
         if refusal:
             return self._refused(refusal)
         result = await self._plugins.call_tool(call, self._context(call, window))
+        return self._guard.label_result(spec, result, window)
+
+    async def silently(self, name: str, arguments: Mapping[str, Any]) -> ToolResult | None:
+        """Run a call that middleware makes for itself; ``llmos.types.ToolAccess``.
+
+        Nobody is asked and nothing is shown: what is not on offer, not well-formed or not allowed
+        outright is not run. It has a tool session of its own beside the chat's, whose variables and
+        handed files it can neither see nor change.
+
+        Args:
+            name: a tool that is on offer in this turn.
+            arguments: as the model would give them.
+
+        Returns:
+            The labelled result, or None when it was not run.
+        """
+        spec = tool_named(self._tools, name)
+        if spec is None or fault_of_arguments(spec, arguments):
+            return None
+        call = ToolCall(name, dict(arguments))
+        window = self._window()
+        if self._guard.decide(call, spec, window).verdict != "allow":
+            return None
+        apart = ToolContext(chat_id=f"{window.chat_id}#{APART}")
+        result = await self._plugins.call_tool(call, apart)
         return self._guard.label_result(spec, result, window)
 
     def _refused(self, text: str) -> ToolResult:

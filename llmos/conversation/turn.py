@@ -111,6 +111,7 @@ class TurnRun:
         self._partial: PartialAnswer | None = None
         self._pending: list[ToolCall] = []
         self._cited: dict[int, Page] = {}
+        self._turn_tokens = [0, 0]  # prompt tokens and cached ones of all generations of the turn
 
     # -- pages -----------------------------------------------------------------------------
 
@@ -234,7 +235,7 @@ class TurnRun:
     def _request(self, fitted: Fitted, may_call: bool) -> TurnRequest:
         p = self._p
         most = p.max_tokens or (self._budget.reserve if p.turnstile.shared else None)
-        options = dict(p.options)
+        options = {**p.options, "call_tool": self._runner.silently}
         if not may_call:
             options["no_tool_calls"] = True
         if self._parent != self._user.id:
@@ -292,6 +293,10 @@ class TurnRun:
         if result is None:
             return partial.message(status)
         stats: dict[str, Any] = {**result.message.stats, **(asdict(result.stats) if result.stats else {})}
+        if result.stats is not None:
+            self._turn_tokens[0] += result.stats.prompt_tokens
+            self._turn_tokens[1] += result.stats.cached_tokens
+            stats["turn_prompt_tokens"], stats["turn_cached_tokens"] = self._turn_tokens
         if self._cited:
             stats["citations"] = [
                 {"number": n, "page_id": c.id, "source": c.source, "heading": c.heading,
