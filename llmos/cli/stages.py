@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -58,28 +59,30 @@ def tour(model: str, again: bool) -> None:
 
 
 async def _collect(names: list[str], model: str, *, views: bool) -> list[dict[str, Any]]:
-    from llmos.kernel.client import KernelClient
-    from llmos.kernel.locate import resolve
-    from llmos.kernel.protocol import LoadRequest
+    from llmos.cli.app_context import cli_session
     from llmos.stages.context import Kernels, make_context
 
-    kernel, kernels = KernelClient(), Kernels()
-    try:
-        await kernel.load(LoadRequest(resolve(model).path, context=2048))
-        context = make_context(kernel, kernels)
-        return [await _one(name, context, views=views) for name in names]
-    finally:
-        await kernels.close()
-        await kernel.close()
+    kernels = Kernels()
+    async with cli_session(quiet=True) as session:
+        try:
+            await session.load_model(model, context=2048)
+            context = make_context(session.kernel, kernels, session)
+            return [await _one(name, context, views=views) for name in names]
+        finally:
+            await kernels.close()
 
 
 async def _one(name: str, context: StageContext, *, views: bool) -> dict[str, Any]:
     one = stage(name)
     out: dict[str, Any] = {"id": one.id, "title": one.title, "sentences": list(one.sentences)}
     try:
+        with contextlib.suppress(UserError):  # what is missing then, the panel says itself
+            await one.prepare(context)
         out["figures"] = [figure.as_json() for figure in await one.figures(context)]
         if views:
-            out["parts"] = [_part(part) for part in await one.view(context, one.first_state(context))]
+            state = one.first_state(context)
+            parts = [*await one.view(context, state), *await one.later(context, state)]
+            out["parts"] = [_part(part) for part in parts]
     except UserError as error:
         out["figures"] = out.get("figures", [])
         out["missing"] = str(error)

@@ -156,6 +156,13 @@ class KernelClient(ClientLooks):
         answer, data = await worker.ask({"op": op, **values}, payload)
         return answer.get("value"), data
 
+    async def start(self) -> None:
+        """Start the worker without a model: enough to cut texts by the tokenizers of files."""
+        async with self._starting:
+            if self._worker is None and not self._closed:
+                await self._start()
+                self._ready.set()
+
     async def load(self, request: LoadRequest) -> ModelInfo:
         """Load a model, replacing the present one; a refusal leaves the present one as it is.
 

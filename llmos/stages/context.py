@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmos.kernel.protocol import Kernel, LoadRequest
+from llmos.kernel.protocol import CutText, Kernel, LoadRequest
 from llmos.stages.frame import StageContext
+from llmos.types import UserError
 
 if TYPE_CHECKING:
     from llmos.foundry.record import BuildRecord
+    from llmos.kernel.client import KernelClient
 
 #: Further models kept loaded at a time: base and a checkpoint beside the chat model.
 _KEPT = 2
@@ -21,6 +24,16 @@ class Kernels:
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[Path, bool], Kernel] = OrderedDict()
+        self._cutter: KernelClient | None = None
+
+    async def cut(self, path: Path, text: str) -> CutText:
+        """A text cut by the tokenizer of a file, in a worker of its own: large vocabularies load slowly."""
+        from llmos.kernel.client import KernelClient
+
+        if self._cutter is None:
+            self._cutter = KernelClient()
+        await self._cutter.start()
+        return await self._cutter.tokenize_with(path, text)
 
     async def get(self, path: Path, embedding: bool = False) -> Kernel:
         """A kernel with that file loaded; ``embedding`` for vectors and hidden states."""
@@ -44,6 +57,9 @@ class Kernels:
 
     async def close(self) -> None:
         """End them all."""
+        if self._cutter is not None:
+            await self._cutter.close()
+            self._cutter = None
         while self._open:
             _, kernel = self._open.popitem()
             await kernel.close()
@@ -77,21 +93,24 @@ def make_context(kernel: Kernel, kernels: Kernels, session: Any = None) -> Stage
         session: the running ``llmos.conversation.session.Session``, for what lies beside the model;
             None in faces without one.
     """
-    return StageContext(kernel, bundled_record(), kernels.get, extras=extras_of(session))
+    return StageContext(kernel, bundled_record(), kernels.get, extras=extras_of(session), cut_by=kernels.cut)
 
 
 def extras_of(session: Any) -> dict[str, Any]:
     """What panels may ask of a session.
 
-    Keys, each only where the session has it: ``embed`` (texts to vectors), ``embedder`` (its name now),
-    ``jobs`` (what runs in the background), ``plugins`` (rows with ``name, state, tab, tools``).
+    Keys, each only where the session has it: ``embed`` (texts to vectors), ``embedder`` (its name once
+    it is started), ``embedder_path`` (its file), ``prepare_embedder`` (starts it), ``jobs`` (what runs in
+    the background), ``plugins`` (rows with ``name, state, tab, tools``).
     """
     extras: dict[str, Any] = {}
-    embedder = getattr(session, "embedder", None)
-    if embedder is not None:
-        extras["embed"] = embedder.embed
+    if getattr(session, "embedder", None) is not None:
+        port = EmbedderPort(session)
+        extras["embed"] = port.embed
         # Asked each time: a plugin may bring the model after the panel was made.
-        extras["embedder"] = lambda: str(embedder.id()).split(":")[0]
+        extras["embedder"] = port.name
+        extras["embedder_path"] = port.path
+        extras["prepare_embedder"] = port.prepare
     jobs = getattr(session, "jobs", None)
     if jobs is not None:
         extras["jobs"] = jobs.list
@@ -99,6 +118,54 @@ def extras_of(session: Any) -> dict[str, Any]:
     if hasattr(plugins, "panels") and hasattr(plugins, "plugins"):
         extras["plugins"] = lambda: plugin_rows(plugins)
     return extras
+
+
+class EmbedderPort:
+    """The session's embedder, used only once it is started: a panel's opening does not wait for it.
+
+    Args:
+        session: with an ``embedder``, and plugins that may bring its model.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._started = ""
+
+    def path(self) -> Path | None:
+        """The embedding model's file, None when there is none."""
+        try:
+            found: Path | None = self._session.embedder.path()
+        except (OSError, UserError):
+            return None
+        return found
+
+    def name(self) -> str:
+        """Name of the embedder when it is started, else empty."""
+        known = str(self._session.embedder.id())
+        return known.split(":")[0] if known and known == self._started else ""
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Normalised vectors of texts."""
+        vectors: list[list[float]] = await self._session.embedder.embed(texts)
+        return vectors
+
+    async def prepare(self) -> bool:
+        """Start the embedder; True when it was not started before.
+
+        Where no model is known yet, the plugins are asked for theirs: one may have to make its file first.
+
+        Raises:
+            UserError: the model cannot be loaded.
+        """
+        if self.path() is None:
+            models = getattr(self._session.plugins, "models", None)
+            if models is not None:
+                await models()
+        if self.path() is None or self.name():
+            return False
+        await self.embed(["start"])
+        self._started = str(self._session.embedder.id())
+        return True
 
 
 def plugin_rows(manager: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from llmos.kernel.protocol import Kernel, NotAvailable
+from llmos.kernel.protocol import CutText, Kernel, NotAvailable
 from llmos.plugins.contributions import Element
 from llmos.types import Message, SamplingSettings, UserError
 
@@ -48,6 +48,14 @@ class StageFigure:
             "source": self.source,
             "caveat": self.caveat,
         }
+
+    def in_words(self) -> str:
+        """A line of Markdown: name, value, where it is from, caveat."""
+        value = f"{self.value:,}" if isinstance(self.value, int) else f"{self.value}"
+        unit = f" {self.unit}" if self.unit and self.unit != "$" else ""
+        caveat = f"; {self.caveat}" if self.caveat else ""
+        sign = "$" if self.unit == "$" else ""
+        return f"- {self.name}: **{sign}{_plain(value)}**{unit} ({self.source}{caveat})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,8 @@ class StageContext:
             kept for later calls.
         progress: (done, total, text) of a longer experiment.
         cancelled: True when the user stopped it.
+        extras: what else a running session has, see ``llmos.stages.context.extras_of``.
+        cut_by: cuts a text by the tokenizer of a file, in a worker of its own; None asks the kernel.
     """
 
     kernel: Kernel
@@ -106,6 +116,7 @@ class StageContext:
     progress: Callable[[float, float, str], None] = lambda done, total, text: None
     cancelled: Callable[[], bool] = lambda: False
     extras: Mapping[str, Any] = field(default_factory=dict)
+    cut_by: Callable[[Path, str], Awaitable[CutText]] | None = None
 
     @property
     def model_name(self) -> str:
@@ -121,6 +132,14 @@ class StageContext:
         if self.record is None:
             raise UserError("The build record of the bundled model is not installed; this panel needs it.")
         return self.record
+
+    async def cut(self, path: Path, text: str) -> CutText:
+        """A text cut by the tokenizer of a file.
+
+        Raises:
+            UserError: no such file, or it holds no tokenizer.
+        """
+        return await (self.cut_by or self.kernel.tokenize_with)(path, text)
 
     async def other(self, path: Path, *, embedding: bool = False) -> Kernel:
         """A kernel with another file loaded.
@@ -190,6 +209,14 @@ class StageBase:
         """Nothing by default."""
         return []
 
+    async def prepare(self, context: StageContext) -> bool:
+        """What a panel's opening need not wait for; True when the picture is to be drawn anew after it."""
+        return False
+
+    async def later(self, context: StageContext, state: State) -> list[Part]:
+        """Parts that take longer than a panel may take to open; they are put below the others."""
+        return []
+
     async def act(self, context: StageContext, state: State, action: str) -> State:
         """Nothing happens by default."""
         return state
@@ -197,6 +224,11 @@ class StageBase:
     def first_state(self, context: StageContext) -> State:
         """Values of the controls at first."""
         return {control.id: control.value for control in self.controls(context) if control.kind != "button"}
+
+
+def _plain(value: str) -> str:
+    """A value that Markdown leaves as it is."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>" else letter for letter in " ".join(value.split()))
 
 
 def visible(piece: bytes | str) -> str:
@@ -218,6 +250,21 @@ def recorded(name: str, value: float | int | str, source: str, unit: str = "", c
 def cited(name: str, value: float | int | str, source: str, unit: str = "", caveat: str = "") -> StageFigure:
     """A figure from elsewhere, with source and date."""
     return StageFigure(name, value, "cited", source, unit, caveat)
+
+
+def figure_parts(figures: Sequence[StageFigure]) -> list[Part]:
+    """Figures as parts of a picture, those of one mark together."""
+    titles: tuple[tuple[Mark, str], ...] = (
+        ("live", "Figures computed here"),
+        ("recorded", "Figures of the build record"),
+        ("cited", "Figures of others"),
+    )
+    parts = []
+    for mark, title in titles:
+        lines = [one.in_words() for one in figures if one.mark == mark]
+        if lines:
+            parts.append(Part(Element("text", {"markdown": "\n".join(lines)}, title), mark))
+    return parts
 
 
 async def complete(

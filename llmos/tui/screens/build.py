@@ -17,10 +17,11 @@ from textual.worker import WorkerError
 
 from llmos.plugins.contributions import Element
 from llmos.stages.context import Kernels, make_context
-from llmos.stages.frame import Control, Part, StageBase, StageContext, State
+from llmos.stages.frame import Part, StageBase, StageContext, State
 from llmos.stages.registry import STAGES, stage
 from llmos.stages.tour import TOUR, load_place, save_place, text_of
 from llmos.tui.screens.base import TabScreen
+from llmos.tui.screens.build_parts import figures_of, named, packed, prepared, tried, with_mark
 from llmos.tui.screens.build_tour import TourBar
 from llmos.tui.widgets.panel import PanelView
 from llmos.tui.widgets.slider import Slider
@@ -31,26 +32,6 @@ _NARROW = 100
 _LIST, _LIST_NARROW = 24, 18
 #: Columns that a button takes beside its text.
 _AROUND = 6
-_MARKS = {"live": "● live", "recorded": "■ recorded", "cited": "▲ cited"}
-
-
-def with_mark(part: Part) -> Element:
-    """An element whose title says where its figures come from."""
-    source = f": {part.source}" if part.source else ""
-    return Element(part.element.kind, part.element.data, f"{part.element.title}   {_MARKS[part.mark]}{source}")
-
-
-def packed(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Places of things put into lines of a width, in order; a line holds at least one."""
-    lines: list[list[int]] = []
-    used = room
-    for place, width in enumerate(widths):
-        if not lines or used + width > room:
-            lines.append([])
-            used = 0
-        lines[-1].append(place)
-        used += width
-    return lines
 
 
 class BuildScreen(TabScreen):
@@ -73,6 +54,10 @@ class BuildScreen(TabScreen):
         self._stopping = False
         self._working = False
         self._drawing = False
+        # What is drawn below the picture once it is there, and whether the stage has prepared itself.
+        self._prepared = False
+        self._later: list[Part] = []
+        self._figures: list[Part] | None = None
         self._next_picture: Sequence[Element] | None = None
         self._controls_of: StageContext | None = None
         self._tour_place: int | None = None
@@ -112,6 +97,7 @@ class BuildScreen(TabScreen):
 
     def model_loaded(self) -> None:
         """Another model is loaded: draw anew."""
+        self._later, self._figures = [], None
         self._draw()
 
     def stage_context(self) -> StageContext | None:
@@ -139,6 +125,7 @@ class BuildScreen(TabScreen):
         self.query_one("#sentences", Static).update(" ".join(self._stage.sentences))
         context = self.stage_context()
         self._state = self._stage.first_state(context) if context else {}
+        self._prepared, self._later, self._figures = False, [], None
         await self._make_controls(self._stage, context)
         self._draw()
 
@@ -166,8 +153,8 @@ class BuildScreen(TabScreen):
         rows += [Horizontal(*sliders[place : place + 2]) for place in range(0, len(sliders), 2)]
         buttons = [one for one in controls if one.kind == "button"]
         width = self.size.width - (_LIST_NARROW if self.size.width < _NARROW else _LIST)
-        for line in packed([len(_named(one)) + _AROUND for one in buttons], width):
-            rows.append(Horizontal(*[Button(_named(buttons[at]), name=buttons[at].id) for at in line]))
+        for line in packed([len(named(one)) + _AROUND for one in buttons], width):
+            rows.append(Horizontal(*[Button(named(buttons[at]), name=buttons[at].id) for at in line]))
         await area.mount_all(rows)
 
     # What the user does.
@@ -340,12 +327,23 @@ class BuildScreen(TabScreen):
         if self._controls_of is not context:  # the model came, or came anew, after the stage was opened
             self.run_worker(self.open_stage(shown.id), group="open")
             return
-        try:
-            parts = await shown.view(context, dict(self._state))
-        except UserError as error:
-            parts = [Part(Element("text", {"markdown": str(error)}), "live")]
+        state = dict(self._state)
+        parts = await tried(shown.view(context, state))
+        if shown is not self._stage:
+            return
+        self._show([with_mark(part) for part in [*parts, *self._later]])
+        if self._working:  # the kernel is the experiment's until it ends; its end draws anew
+            return
+        if not self._prepared:
+            self._prepared = True
+            if await prepared(shown, context):
+                parts = await tried(shown.view(context, state))
+        later = await tried(shown.later(context, state))
+        if self._figures is None:
+            self._figures = await tried(figures_of(shown, context))
         if shown is self._stage:
-            self._show([with_mark(part) for part in parts])
+            self._later = [*later, *self._figures]
+            self._show([with_mark(part) for part in [*parts, *self._later]])
 
     def _show(self, elements: Sequence[Element]) -> None:
         """Have a picture drawn; a drawing that runs is never broken off, only the newest one follows it."""
@@ -384,7 +382,3 @@ class BuildScreen(TabScreen):
                 with field.prevent(Input.Changed):
                     field.value = str(state[field.name])
         self._draw()
-
-
-def _named(control: Control) -> str:
-    return f"{control.label} ({control.key})" if control.key else control.label

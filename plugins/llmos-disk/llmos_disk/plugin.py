@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmos.plugins import Command, Element, Host, Panel, Renderer, StatusItem, Tool, ToolContext, Turn, hookimpl
+from llmos.plugins import (
+    Command,
+    Element,
+    Host,
+    ModelOffer,
+    Panel,
+    Renderer,
+    StatusItem,
+    Tool,
+    ToolContext,
+    Turn,
+    hookimpl,
+)
 from llmos.types import EffectClass, Page, ToolResult, join_labels
+from llmos_disk.convert_minilm import FILE_NAME
 from llmos_disk.hosted import HostedDisk
 
 _disks: dict[int, HostedDisk] = {}
@@ -23,6 +36,18 @@ def disk_of(host: Host) -> HostedDisk:
 def llmos_start(host: Host) -> None:
     """Offer the default embedder where it was made before; nothing is opened."""
     disk_of(host).offer_embedder(make=False)
+
+
+@hookimpl
+def llmos_models(host: Host) -> Sequence[ModelOffer]:
+    """The default embedder, its file made now where it is missing and the package is installed."""
+    hosted = disk_of(host)
+    hosted.offer_embedder(make=True)
+    path = host.data_dir / FILE_NAME
+    if not path.is_file():
+        return ()
+    name = "all-MiniLM-L6-v2"
+    return (ModelOffer(name, str(path), "embedding", "Apache-2.0", "Vectors of texts for files and memory."),)
 
 
 @hookimpl

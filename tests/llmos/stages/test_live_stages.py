@@ -97,15 +97,53 @@ async def test_step_run_back_and_branch(context: StageContext) -> None:
     assert ran["text"].startswith("The cat")
 
 
-async def test_surprise_along_the_text_is_minus_log2(context: StageContext, plain: Any) -> None:
+async def test_surprise_and_entropy_along_the_text(context: StageContext, plain: Any) -> None:
     text = "a b c d"
     tokens = await context.kernel.tokenize(text, bos=True)
     plain.reset()
     plain.eval(tokens)
-    rows = (await InferenceStage().view(context, {"text": text}))[2].element.data["rows"]
-    for row, place in zip(rows, range(len(tokens) - len(rows), len(tokens)), strict=True):
-        p = softmax(np.asarray(plain.scores[place - 1], dtype=np.float64))[tokens[place]]
-        assert float(row[3]) == pytest.approx(-math.log2(p), abs=0.15)
+    parts = await InferenceStage().view(context, {"text": text})
+    rows = parts[2].element.data["rows"]
+    entropies = []
+    first = len(tokens) - (len(rows) - 1)
+    for row, place in zip(rows, range(first, len(tokens) + 1), strict=True):
+        chances = softmax(np.asarray(plain.scores[place - 1], dtype=np.float64))
+        entropies.append(-float((chances[chances > 0] * np.log2(chances[chances > 0])).sum()))
+        assert float(row[4]) == pytest.approx(entropies[-1], abs=0.1)
+        if place < len(tokens):
+            assert row[1] == tokens[place]
+            assert float(row[3]) == pytest.approx(-math.log2(chances[tokens[place]]), abs=0.15)
+    assert rows[-1][0] == "(next)"
+    curves = {one["name"].split(":")[0]: one["y"] for one in parts[3].element.data["series"]}
+    assert curves["entropy"] == pytest.approx(entropies, abs=0.1)
+    assert curves["surprise"] == pytest.approx([float(row[3]) for row in rows[:-1]], abs=0.01)
+    other = await InferenceStage().view(context, {"text": "a b c d e f"})
+    assert other[3].element.data != parts[3].element.data
+
+
+async def test_figures_of_inference_are_worked_out_again(context: StageContext, plain: Any) -> None:
+    figures = {one.name: one.value for one in await InferenceStage().figures(context)}
+    tokens = await context.kernel.tokenize(str(figures["Text"]), bos=True)
+    plain.reset()
+    plain.eval(tokens)
+    chances = [softmax(np.asarray(plain.scores[place], dtype=np.float64)) for place in range(len(tokens))]
+    entropy = [-float((one[one > 0] * np.log2(one[one > 0])).sum()) for one in chances]
+    surprise = [-math.log2(chances[place - 1][tokens[place]]) for place in range(1, len(tokens))]
+    assert figures["Entropy of the next token"] == pytest.approx(entropy[-1], abs=0.1)
+    assert figures["Its probability"] == pytest.approx(chances[-1].max(), abs=5e-3)
+    if surprise:
+        assert figures["Mean surprise along the text"] == pytest.approx(sum(surprise) / len(surprise), abs=0.1)
+        assert figures["Mean entropy along the text"] == pytest.approx(
+            sum(entropy[:-1]) / len(surprise), abs=0.1
+        )
+
+
+async def test_a_branch_goes_to_the_chosen_rank(context: StageContext) -> None:
+    likeliest = await distribution(context.kernel, "The cat", None, 5)
+    for rank in (1, 4):
+        state = {"text": "The cat", "rank": rank}
+        branched = await InferenceStage().act(context, state, "branch")
+        assert branched["text"] == "The cat" + likeliest[rank - 1].text
 
 
 async def test_tokens_are_the_models_own(context: StageContext, plain: Any) -> None:

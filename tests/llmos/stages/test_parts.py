@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from llmos.stages.architecture import cosine_by_layer, power_law
 from llmos.stages.frame import visible
-from llmos.stages.inference import entropy_bits
 from llmos.stages.tokens import bpe_steps
 from llmos.stages.training import heat_rows
 
@@ -26,8 +25,6 @@ def test_bpe_on_the_textbook_example() -> None:
 
 
 def test_small_parts() -> None:
-    assert entropy_bits([0.5, 0.5]) == 1.0
-    assert entropy_bits([1.0, 0.0]) == 0.0
     assert heat_rows([[0.0, 1.0]]) == ["  @@"]
     assert visible(b" a\n") == "␣a⏎"
     assert cosine_by_layer([[1, 0], [1, 1]], [[0, 1], [1, 1]]) == pytest.approx([0.0, 1.0])

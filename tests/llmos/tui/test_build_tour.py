@@ -18,7 +18,8 @@ from llmos.settings import folders
 from llmos.stages.registry import STAGES
 from llmos.stages.tour import TOUR, load_place, save_place, text_of
 from llmos.tui.app import LlmosApp
-from llmos.tui.screens.build import BuildScreen, packed
+from llmos.tui.screens.build import BuildScreen
+from llmos.tui.screens.build_parts import packed
 from tests.helpers.face import LARGE, SMALL, screen_text, wait_until
 from tests.helpers.fake_session import FakeBackend
 
