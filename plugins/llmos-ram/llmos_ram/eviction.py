@@ -8,7 +8,7 @@ from llmos.types import Page
 from llmos_ram.words import is_question, is_small_talk
 
 #: Pages of these kinds are brought again when needed, so they go before what was said.
-_BROUGHT = frozenset({"passage", "memory", "tool_result"})
+_BROUGHT = frozenset({"passage", "memory", "tool_result", "summary"})
 
 
 def worth(page: Page) -> int:

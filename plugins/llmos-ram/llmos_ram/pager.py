@@ -17,8 +17,10 @@ from llmos.plugins import Host, Job, Turn
 from llmos.types import Labels, Message, Page
 from llmos_ram import memories as memory_facts
 from llmos_ram.eviction import eviction_order
+from llmos_ram.quiet_work import QuietWork
 from llmos_ram.recall import Recalled, search, within_budget
 from llmos_ram.store import Memory, RamStore, StoredPage
+from llmos_ram.summaries import Summaries, work_through
 from llmos_ram.vectors import ChatVectors
 from llmos_ram.words import is_small_talk
 
@@ -32,6 +34,10 @@ class Pager:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.store = RamStore(host.data_dir / "ram.db")
+        self.summaries = Summaries(host, self.store)
+        self._quiet = QuietWork(
+            host, "summaries of earlier pages", lambda chat, go_on: work_through(self.summaries, chat, go_on)
+        )
         self._lock = threading.RLock()
         self._known: dict[str, dict[str, int]] = {}
         self._lengths: dict[int, int] = {}
@@ -202,6 +208,7 @@ class Pager:
                 turn.user.content, turn.chat_id, budget=budget, without=sorted(present), branch=branch, limit=8
             )
             brought += [recalled_page(one, turn.chat_id) for one in recalled]
+            brought += self._summaries_for(turn, budget, recalled, present, branch)
         with self._lock:
             evicted = self._evicted.pop(turn.chat_id, 0)
         self.store.add_turn(
@@ -213,6 +220,24 @@ class Pager:
             time.perf_counter() - began,
         )
         return brought
+
+    def _summaries_for(
+        self, turn: Turn, budget: int, recalled: Sequence[Recalled], present: set[str], branch: Sequence[int]
+    ) -> list[Page]:
+        """Summaries in what the recalled pages left of the budget."""
+        left = budget - sum(self._lengths.get(one.page.row, 0) for one in recalled)
+        everywhere = bool(self.host.settings.get("other_chats", False))
+        with self._lock:
+            known = self._known.get(turn.chat_id, {})
+            here = [known[message] for message in present if message in known]
+        return self.summaries.recall(
+            turn.user.content,
+            _EVERYWHERE if everywhere else turn.chat_id,
+            budget=left,
+            brought=[one.page.row for one in recalled],
+            present=here,
+            branch=None if everywhere else branch,
+        )
 
     def _memories_for(self, text: str) -> list[Memory]:
         pinned = [memory for memory in self.store.memories() if memory.pinned]
@@ -248,8 +273,22 @@ class Pager:
         """Index what was said in the turn; vectors follow in a job, so that no turn waits for them."""
         said = [*turn.messages[-8:], turn.user] + ([turn.answer] if turn.answer is not None else [])
         self.index(turn.chat_id, said)
+        self._after(turn)
         if not self._embedding.locked() and self.host.embedder_id():
             self.host.jobs.start("vectors of pages", self._embed_all)
+
+    def _after(self, turn: Turn) -> None:
+        """Keep what the turn evaluated; have summaries made of what left the window, when it is quiet."""
+        stats = turn.answer.stats if turn.answer is not None else {}
+        if "prompt_tokens" in stats:
+            prompt = int(stats.get("turn_prompt_tokens", stats["prompt_tokens"]))
+            cached = int(stats.get("turn_cached_tokens", stats.get("cached_tokens", 0)))
+            self.store.add_turn_tokens(turn.chat_id, prompt, prompt - cached)
+        here = sum(page.id == page.message_id for page in turn.window if page.where == "window")
+        with self._lock:
+            gone = len(self._known.get(turn.chat_id, ())) > here
+        if gone and self.summaries.mode != "off":
+            self._quiet.note(turn.chat_id)
 
     def _embed_all(self, job: Job) -> None:
         """Embed until nothing is missing or the user stops it."""
@@ -275,7 +314,8 @@ class Pager:
         return gone
 
     def close(self) -> None:
-        """Close the file."""
+        """End the background work and close the file."""
+        self._quiet.close()
         self.store.close()
 
 

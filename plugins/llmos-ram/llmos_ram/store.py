@@ -6,7 +6,6 @@ fills again as chats are used (memories excepted: they live here).
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
@@ -17,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from llmos.types import Confidentiality, Integrity, Labels
+from llmos.types import Labels
+from llmos_ram.summary_rows import SUMMARY_SCHEMA, SummaryRows
+from llmos_ram.summary_rows import labels_from_json as labels_from_json
+from llmos_ram.summary_rows import labels_to_json as labels_to_json
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
@@ -85,24 +87,7 @@ class Memory:
     superseded_by: int | None
 
 
-def labels_to_json(labels: Labels) -> str:
-    """Labels as one JSON object."""
-    return json.dumps(
-        {"o": sorted(labels.origins), "i": labels.integrity.value, "c": labels.confidentiality.value},
-        ensure_ascii=False,
-    )
-
-
-def labels_from_json(text: str) -> Labels:
-    """Labels from ``labels_to_json``; what cannot be read is untrusted and private."""
-    try:
-        raw = json.loads(text)
-        return Labels(frozenset(raw["o"]), Integrity(raw["i"]), Confidentiality(raw["c"]))
-    except (ValueError, KeyError, TypeError):
-        return Labels(frozenset({"unknown"}), Integrity.UNTRUSTED, Confidentiality.PRIVATE)
-
-
-class RamStore:
+class RamStore(SummaryRows):
     """One SQLite connection behind a lock; hooks come from several worker threads.
 
     Args:
@@ -130,7 +115,7 @@ class RamStore:
             db.execute("PRAGMA secure_delete = ON")  # what is forgotten leaves the file too
             if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("damaged")
-            db.executescript(_SCHEMA)
+            db.executescript(_SCHEMA + SUMMARY_SCHEMA)
         except sqlite3.DatabaseError:
             db.close()
             raise

@@ -12,6 +12,7 @@ import pytest
 from llmos_ram.pager import Pager
 from llmos_ram.words import content_words
 
+from llmos.plugins import Generation, KvState
 from llmos.types import USER_LABELS, Labels, Message, Page
 
 
@@ -25,6 +26,11 @@ class FakeJob:
 class FakeJobs:
     """Runs a job at once, so that tests see its effect."""
 
+    quiet = 0.0
+
+    def quiet_seconds(self) -> float:
+        return self.quiet
+
     def start(self, name: str, function: Any) -> FakeJob:
         job = FakeJob()
         function(job)
@@ -36,6 +42,8 @@ class FakeHost:
 
     plugin = "ram"
     context_size = 2048
+    model_name = "test-model"
+    model_parameters = 3_000_000
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.data_dir = folder
@@ -46,6 +54,10 @@ class FakeHost:
         self.chats: dict[str, list[Message]] = {}
         self.jobs = FakeJobs()
         self.pinned: list[tuple[str, str, bool]] = []
+        self.evicted: list[tuple[str, str]] = []
+        self.kv = KvState()
+        self.written: list[str | Exception] = []
+        self.asked: list[dict[str, Any]] = []
 
     def count_tokens(self, text: str) -> int:
         return max(1, len(text) // 4)
@@ -74,6 +86,21 @@ class FakeHost:
 
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         self.pinned.append((chat_id, page_id, pinned))
+
+    def evict_page(self, chat_id: str, page_id: str) -> bool:
+        self.evicted.append((chat_id, page_id))
+        return True
+
+    def kv_state(self, chat_id: str) -> KvState:
+        return self.kv
+
+    def generate(self, prompt: str, **options: Any) -> Generation:
+        """The next of ``written``; an exception in it is raised."""
+        self.asked.append({"prompt": prompt, **options})
+        text = self.written.pop(0)
+        if isinstance(text, Exception):
+            raise text
+        return Generation(text, len(text) // 4, -0.5, "stop")
 
     def chat_messages(self, chat_id: str) -> list[Message]:
         return self.chats.get(chat_id, [])
