@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,10 @@ from llmos.types import Message, SamplingSettings, UserError
 
 _QUESTION = "What is the capital of Ares Base?"
 _TOP = 8
+#: Tokens of both distributions together that are shown.
+_SHOWN = 12
+#: Width of a bar of probability one, in cells of the terminal.
+_BAR = 20
 #: Tokens of the answer whose odds are compared.
 _ALONG = 12
 #: Passages of a user's folder at most, and characters of each.
@@ -65,6 +70,7 @@ class Effect:
         window: the whole prompt with them.
         said: the answers with and without.
         prompts: token ids of both prompts.
+        odds: likeliest tokens at every place of the answer, with the passages and without.
     """
 
     tokens: list[int]
@@ -74,6 +80,7 @@ class Effect:
     window: str
     said: tuple[str, str]
     prompts: tuple[list[int], list[int]]
+    odds: tuple[list[Sequence[TokenProbability]], list[Sequence[TokenProbability]]]
 
 
 def passages_of(folder: Path) -> list[Passage]:
@@ -100,25 +107,44 @@ def passages_of(folder: Path) -> list[Passage]:
     return found
 
 
-async def ranked(context: StageContext, question: str, passages: Sequence[Passage]) -> Ranked:
+def as_text(passage: Passage) -> str:
+    """A passage as it is embedded and searched: its heading before it."""
+    return f"{passage.heading}. {passage.text}" if passage.heading else passage.text
+
+
+async def passage_vectors(context: StageContext, passages: Sequence[Passage]) -> list[list[float]]:
+    """Vectors of passages by the session's embedder."""
+    return [list(one) for one in await context.extras["embed"]([as_text(one) for one in passages])]
+
+
+async def ranked(
+    context: StageContext,
+    question: str,
+    passages: Sequence[Passage],
+    known: Sequence[Sequence[float]] | None = None,
+) -> Ranked:
     """Passages by cosine to the question where an embedder is there, else by words.
 
     Args:
         context: ``extras`` may hold ``embed`` and ``embedder``.
         question: what is asked.
         passages: what is searched.
+        known: vectors of the passages where they were made before.
     """
-    texts = [f"{one.heading}. {one.text}" if one.heading else one.text for one in passages]
     name = str(context.extras["embedder"]()) if "embed" in context.extras else ""
     why = "no embedding model is set"
     if name:
         try:
-            vectors = [list(one) for one in await context.extras["embed"]([*texts, question])]
+            vectors = [list(one) for one in known or await passage_vectors(context, passages)]
+            vectors.append(list((await context.extras["embed"]([question]))[0]))
         except UserError as error:
             why = str(error).rstrip(".")
         else:
             scores = [cosine(one, vectors[-1]) for one in vectors[:-1]]
             return Ranked(_best(scores), scores, f"cosine of vectors of {name}", "cosine", vectors)
+    elif "embed" in context.extras and context.extras.get("embedder_path", lambda: None)() is not None:
+        why = "the embedding model is being started"
+    texts = [as_text(one) for one in passages]
     scores = bm25(question, texts)
     return Ranked(
         _best(scores), scores, f"words (BM25), since {why}", "score", word_vectors([*texts, question])
@@ -149,20 +175,33 @@ async def effect(
     full = await kernel.render_chat([system, Message("user", turn)])
     bare = await kernel.render_chat([system, Message("user", question)])
     request = GenerateRequest(
-        full.tokens, sequence="stage", max_tokens=_ALONG, sampling=SamplingSettings(temperature=0.0),
-        stop=full.stop, logprobs=1, keep=False,
+        full.tokens, sequence="stage-rag", max_tokens=_ALONG, sampling=SamplingSettings(temperature=0.0),
+        stop=full.stop, logprobs=_TOP,
     )  # fmt: skip
     text, tokens, given = "", list[int](), list[float]()
+    odds = list[Sequence[TokenProbability]]()
     async for event in kernel.generate(request):
         if isinstance(event, Chunk):
             text += event.text
             tokens += event.tokens
             given += [math.exp(value) for value in event.logprobs]
-    scores = await kernel.score([*bare.tokens, *tokens])
-    without = [math.exp(value) for value in scores[len(bare.tokens) :]]
+            odds += event.alternatives
+    start = len(bare.tokens)
+    places = (await kernel.trace([*bare.tokens, *tokens], start=start, top=_TOP))[: len(tokens)]
+    without = [math.exp(one.logprob) for one in places]
     pieces = await kernel.pieces(tokens)
     said = (kernel.parse_answer(text).content, alone)
-    return Effect(tokens, pieces, given, without, full.text, said, (list(full.tokens), list(bare.tokens)))
+    return Effect(
+        tokens, pieces, given, without, full.text, said, (list(full.tokens), list(bare.tokens)),
+        (odds, [one.alternatives for one in places]),
+    )  # fmt: skip
+
+
+def _bar(chance: float | None, others: Collection[float]) -> str:
+    """A probability with its bar; a token that is not among the reported ones is below the least of them."""
+    if chance is None:
+        return f"< {min(others, default=0.0):.4f}"
+    return f"{chance:.4f} {'█' * round(_BAR * chance)}"
 
 
 class RagStage(StageBase):
@@ -218,15 +257,20 @@ class RagStage(StageBase):
             passages = await self.kept("passages", folder, lambda: asyncio.to_thread(passages_of, path))
         top = int(state["top"])
         by = str(context.extras["embedder"]()) if "embed" in context.extras else ""
-        found = await self.kept("ranked", (question, folder, by), lambda: ranked(context, question, passages))
+        known = None
+        if by:
+            with contextlib.suppress(UserError):  # the ranking says why it goes by words then
+                known = await self.kept("vectors", (folder, by), lambda: passage_vectors(context, passages))
+        found = await self.kept(
+            "ranked", (question, folder, by), lambda: ranked(context, question, passages, known)
+        )
         chosen = [passages[place] for place in found.order[:top]]
         alone = await self.kept("alone", (loaded, question), lambda: answer(context.kernel, question, _ALONG))
-        key = (loaded, question, folder, by, top)
+        key = (loaded, question, folder, tuple(found.order[:top]))
         changed = await self.kept("effect", key, lambda: effect(context, question, chosen, alone))
         parts = self._ranking(passages, found, top)
         parts += self._along(context, changed)
-        place = int(state["place"])
-        parts += await self.kept("odds", (*key, place), lambda: self._odds(context, changed, place))
+        parts += self._odds(context, changed, int(state["place"]))
         window = {"markdown": f"```text\n{changed.window}\n```"}
         parts.append(
             Part(Element("text", window, "The window as the model reads it"), "live", context.model_name)
@@ -272,18 +316,28 @@ class RagStage(StageBase):
             ),
         ]
 
-    async def _odds(self, context: StageContext, changed: Effect, place: int) -> list[Part]:
-        """Likeliest tokens at a place of the answer, with passages and without."""
+    def _odds(self, context: StageContext, changed: Effect, place: int) -> list[Part]:
+        """Likeliest tokens at a place of the answer, side by side: with passages and without."""
         place = min(place, max(0, len(changed.tokens) - 1))
-        parts = []
-        for prompt, words in zip(changed.prompts, ("with passages", "without"), strict=True):
-            rows: list[TokenProbability] = await context.kernel.next_tokens(
-                [*prompt, *changed.tokens[:place]], top=_TOP
-            )
-            bars = {"labels": [visible(one.text) for one in rows], "values": [one.probability for one in rows]}
-            title = f"Odds at place {place} of the answer, {words}"
-            parts.append(Part(Element("bars", bars, title), "live", context.model_name))
-        return parts
+        shown = [rows[place] if place < len(rows) else () for rows in changed.odds]
+        known = {one.token: one.text for rows in shown for one in rows}
+        chances = [{one.token: one.probability for one in rows} for rows in shown]
+        order = sorted(known, key=lambda token: -max(part.get(token, 0.0) for part in chances))
+        rows = [
+            [visible(known[token]), *(_bar(part.get(token), part.values()) for part in chances)]
+            for token in order[:_SHOWN]
+        ]
+        columns = ["token", "with passages", "without"]
+        title = f"Odds at place {place} of the answer: with passages and without"
+        table = {"columns": columns, "rows": rows, "keys": []}
+        return [Part(Element("table", table, title), "live", context.model_name)]
+
+    async def prepare(self, context: StageContext) -> bool:
+        """Start the embedder; the picture is drawn anew with its vectors."""
+        if "prepare_embedder" not in context.extras:
+            return False
+        started: bool = await context.extras["prepare_embedder"]()
+        return started
 
     async def act(self, context: StageContext, state: State, action: str) -> State:
         """Back to the example."""

@@ -48,6 +48,40 @@ async def test_with_an_embedder_cosine_ranks(context: StageContext) -> None:
     assert "cosine" in found.by
 
 
+async def test_vectors_of_passages_are_made_once(context: StageContext) -> None:
+    asked: list[int] = []
+
+    async def counted(texts: Sequence[str]) -> list[list[float]]:
+        asked.append(len(texts))
+        return await letters(texts)
+
+    context.extras = {"embed": counted, "embedder": lambda: "letters"}
+    panel = RagStage()
+    first = await panel.view(context, {"text": "What is the capital of Ares Base?"})
+    other = await panel.view(context, {"text": "What do the greenhouses grow?"})
+    assert asked == [4, 1, 1]
+    assert first[1].element.data != other[1].element.data  # the question has moved on the map
+    assert "cosine" in first[0].source
+
+
+async def test_a_panel_does_not_wait_for_the_embedder(context: StageContext) -> None:
+    started: list[bool] = []
+
+    async def prepare() -> bool:
+        started.append(True)
+        return len(started) == 1
+
+    context.extras = {
+        "embed": letters, "embedder": lambda: "letters" if started else "",
+        "embedder_path": lambda: Path("letters.gguf"), "prepare_embedder": prepare,
+    }  # fmt: skip
+    panel = RagStage()
+    before = await panel.view(context, {"text": "capital?"})
+    assert "is being started" in before[0].source
+    assert await panel.prepare(context) and not await panel.prepare(context)
+    assert "cosine" in (await panel.view(context, {"text": "capital?"}))[0].source
+
+
 async def test_an_embedder_that_fails_leaves_words_and_says_why(context: StageContext) -> None:
     async def broken(texts: Sequence[str]) -> list[list[float]]:
         raise UserError("The embedding model is gone.")
@@ -71,6 +105,12 @@ async def test_odds_with_and_without_are_the_models(context: StageContext) -> No
     scores = (await context.kernel.score([*full, *changed.tokens]))[len(full) :]
     assert changed.given == pytest.approx([math.exp(value) for value in scores], abs=0.03)
     assert changed.given != changed.bare
+    for prompt, odds in zip(changed.prompts, changed.odds, strict=True):
+        assert len(odds) == len(changed.tokens)
+        for place in range(min(2, len(odds))):
+            rows = await context.kernel.next_tokens([*prompt, *changed.tokens[:place]], top=8)
+            expected = [one.probability for one in rows]
+            assert [one.probability for one in odds[place]] == pytest.approx(expected, abs=0.02)
 
 
 async def test_the_panel_moves_with_question_place_and_passages(context: StageContext) -> None:
@@ -86,6 +126,11 @@ async def test_the_panel_moves_with_question_place_and_passages(context: StageCo
     one = {part.element.title: part.element.data for part in await panel.view(context, {**state, "top": 1})}
     assert str(first["Passages by rank"]).count("in the window") == 2
     assert str(one["Passages by rank"]).count("in the window") == 1
+    later = {part.element.title: part.element.data for part in await panel.view(context, {**state, "place": 2})}
+    here, there = (
+        next(data for title, data in one.items() if title.startswith("Odds")) for one in (first, later)
+    )
+    assert here["columns"] == ["token", "with passages", "without"] and here["rows"] != there["rows"]
     assert (await panel.act(context, {**state, "text": "x", "folder": "y"}, "reset"))["folder"] == ""
 
 
