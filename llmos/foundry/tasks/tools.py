@@ -172,9 +172,13 @@ def python(rng: random.Random, split: Split) -> Conversation:
         if rng.random() < 0.4:
             a, b = rng.randrange(100, 100000), rng.randrange(2, 100000)
             sign = rng.choice("+-*/")
+        if split is Split.TRAIN and rng.random() < 0.4:  # every sign as often, with numbers of any length
+            a, b, sign = rng.randrange(2, 10 ** rng.randrange(1, 5)), rng.randrange(2, 999), rng.choice("+-*/")
         code = f"print({a} {sign} {b})"
         wordings = arithmetic.WORDINGS.get(sign) or ("What is {a} / {b}?", "Divide {a} by {b}.", "{a} / {b}")
         asked = rng.choice(phrases(wordings, split)).format(a=a, b=b)
+        if split is Split.TRAIN and rng.random() < 0.5:
+            asked = _with_code(rng, asked if rng.random() < 0.7 else f"{a}{sign}{b}")
         out = str(a / b if sign == "/" else arithmetic.evaluate(a, sign, b))
     else:
         what, code = rng.choice(_CODE)
@@ -187,6 +191,24 @@ def python(rng: random.Random, split: Split) -> Conversation:
         asked = rng.choice(phrases(frames, split)).replace("{x}", shown)
         out = _run(code)
     return _finish(rng, asked, call("python", code=code), (out, assistant(f"The result is {out}.")), "python")
+
+
+_CODE_TAILS = (" Use code.", " Use Python.", " use code", " Run it as code.", " Compute it with Python.", ", with code please",
+               " Please use the code tool.", " Do not guess.", " Work it out with a program.", " (python)", " Check by running it.")  # fmt: skip
+_CODE_LEADS = (
+    "With Python: ",
+    "In code: ",
+    "Use code: ",
+    "Use Python: ",
+    "Run Python: ",
+    "By program, ",
+    "Please run: ",
+)
+
+
+def _with_code(rng: random.Random, asked: str) -> str:
+    """The same wish, with the order to use code said before or behind it."""
+    return rng.choice(_CODE_LEADS) + asked if rng.random() < 0.35 else asked + rng.choice(_CODE_TAILS)
 
 
 def _run(code: str) -> str:
