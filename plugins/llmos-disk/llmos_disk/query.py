@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -162,11 +163,11 @@ def looks_like_identifier(text: str) -> bool:
     return len(others) <= 2 * len(named)
 
 
-def fts_expression(text: str) -> str:
-    """The query for FTS5: each term quoted (nothing of it is syntax), stop words dropped, joined by OR.
+def fts_terms(text: str) -> list[str]:
+    """Terms to look for, stop words dropped; empty when nothing is left.
 
-    ``fs.readFile`` is looked for as the two words side by side and, more weakly, as each of them.
-    Empty when nothing is left to look for.
+    ``fs.readFile`` is looked for as the two words side by side (a term with a space in it) and, more
+    weakly, as each of them.
     """
     terms: dict[str, None] = {}
     for word in text.split():
@@ -178,7 +179,12 @@ def fts_expression(text: str) -> str:
                 terms[part] = None
     if not terms:  # nothing but stop words: better those than nothing
         terms = dict.fromkeys(_TOKEN.findall(text))
-    return " OR ".join(f'"{term}"' for term in list(terms)[:64])
+    return list(terms)[:64]
+
+
+def fts_expression(terms: Iterable[str]) -> str:
+    """Terms as a query for FTS5: each quoted (nothing of it is syntax), joined by OR."""
+    return " OR ".join(f'"{term}"' for term in terms)
 
 
 def terms_of(text: str) -> list[str]:

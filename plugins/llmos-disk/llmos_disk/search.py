@@ -12,7 +12,7 @@ from typing import Any
 from llmos.types import UserError
 from llmos_disk.embedding import EmbedderSource, to_half
 from llmos_disk.index_health import IndexKeeper
-from llmos_disk.query import Filter, Query, fts_expression, parse
+from llmos_disk.query import Filter, Query, fts_expression, fts_terms, parse
 from llmos_disk.records import Passage
 from llmos_disk.store import Store
 
@@ -24,6 +24,15 @@ FUSION_K = 10
 #: meaning for any other (both measured; see docs/plugins/disk.md).
 IDENTIFIER_WEIGHT = 3.0
 MEANING_WEIGHT = 2.0
+#: In fused searches a word that stands in more of the chunks than this says little: it is left to the
+#: vectors. It costs most of the time, too.
+COMMON = 0.03
+#: So many chunks are never too many.
+COMMON_FLOOR = 50
+#: How much the passages around one under the same headings count beside its own similarity, and how
+#: far around is looked.
+CONTEXT_WEIGHT = 0.25
+CONTEXT_REACH = 3
 #: What each further passage of one section keeps of its score, so that other sections come up.
 SAME_SECTION = 0.5
 #: BM25 weights of path, headings and text.
@@ -97,6 +106,7 @@ class Searcher:
         self._keeper = keeper
         self._embedders = embedders
         self._notify = notify
+        self._counted = ("", 0)  # number of chunks at a generation of the index
 
     def search(
         self,
@@ -131,10 +141,14 @@ class Searcher:
             if vector is not None:
                 had_vectors = True
                 dense, exact = self._dense(vector, scope, values)
+                if mode == "fused":
+                    dense = self._in_context(vector, dense)
         words: list[tuple[int, float]] = []
-        expression = fts_expression(query.text)
-        if mode != "dense" and expression:
-            words = self.store.word_hits(expression, CANDIDATES, WORD_WEIGHTS, scope, values)
+        terms = fts_terms(query.text) if mode != "dense" else []
+        if dense:
+            terms = self._telling(terms)
+        if terms:
+            words = self.store.word_hits(fts_expression(terms), CANDIDATES, WORD_WEIGHTS, scope, values)
         hits = self._fuse(query, dense, words, scope, values)
         if merge:
             hits = self._join_neighbours(_spread(self._fold(hits, limit * 4)), limit)
@@ -171,6 +185,37 @@ class Searcher:
             return self._compare_all(query, scope, values), True
         rows = self.store.chunk_ids([key for key, _ in found])
         return [(rows[key], similarity) for key, similarity in found if key in rows], False
+
+    def _in_context(self, vector: Any, dense: list[tuple[int, float]]) -> list[tuple[int, float]]:
+        """Dense hits in the order of their similarity and that of what stands around them.
+
+        A passage amid others on the same matter is a better answer than a stray one. The
+        similarities themselves stay as they are.
+        """
+        import numpy as np
+
+        active = self._keeper.active()
+        if active is None or not dense:
+            return dense
+        rows = self.store.vectors_around(active[0], [row for row, _ in dense], CONTEXT_REACH)
+        if not rows:
+            return dense
+        matrix = np.frombuffer(b"".join(raw for _, raw in rows), dtype=np.float16)
+        matrix = matrix.reshape(len(rows), -1).astype(np.float32)
+        owners = np.array([owner for owner, _ in rows])
+        starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
+        means = np.add.reduceat(matrix, starts, axis=0)
+        around = (means @ vector.astype(np.float32)) / np.linalg.norm(means, axis=1)
+        context = dict(zip(owners[starts].tolist(), around.tolist(), strict=True))
+        return sorted(dense, key=lambda hit: -(hit[1] + CONTEXT_WEIGHT * context.get(hit[0], hit[1])))
+
+    def _telling(self, terms: list[str]) -> list[str]:
+        """Terms that tell passages apart; words side by side always do."""
+        generation = self.store.meta("generation")
+        if generation != self._counted[0]:
+            self._counted = (generation, self.store.counts()["chunks"])
+        most = max(COMMON_FLOOR, int(COMMON * self._counted[1]))
+        return [term for term in terms if " " in term or self.store.chunks_with(term, most + 1) <= most]
 
     def _compare_all(self, query: Any, scope: str, values: Sequence[Any]) -> list[tuple[int, float]]:
         """Nearest chunks by comparing every stored vector within the filter."""

@@ -47,6 +47,32 @@ class SearchQueries(Database):
         )
         return [(int(row[0]), -float(row[1])) for row in rows]
 
+    def chunks_with(self, term: str, most: int) -> int:
+        """In how many chunks a term (or words side by side) stands, counted up to ``most``."""
+        row = self.db.execute(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)", (f'"{term}"', most)
+        ).fetchone()
+        return int(row[0])
+
+    def vectors_around(self, embedder_id: int, chunk_ids: Sequence[int], reach: int) -> list[tuple[int, bytes]]:
+        """(chunk, vector of it or of one near it), sorted by chunk.
+
+        Args:
+            embedder_id: whose vectors.
+            chunk_ids: the chunks.
+            reach: how many chunks before and after count as near; only those under the same headings.
+        """
+        marks = ",".join("?" * len(chunk_ids))
+        rows = self.db.execute(
+            # CROSS JOIN keeps the order of the tables; left to itself SQLite begins with all vectors.
+            "SELECT c.id, v.vector FROM chunks c CROSS JOIN chunks n ON n.content=c.content "
+            "AND n.ordinal BETWEEN c.ordinal-? AND c.ordinal+? AND n.heading=c.heading "
+            "CROSS JOIN vectors v ON v.embedder_id=? AND v.chunk_id=n.id "
+            f"WHERE c.id IN ({marks}) ORDER BY c.id",
+            (reach, reach, embedder_id, *chunk_ids),
+        )
+        return [(int(row[0]), bytes(row[1])) for row in rows]
+
     def scope_size(self, scope: str, values: Sequence[Any]) -> int:
         """Number of chunks within a filter."""
         row = self.db.execute(

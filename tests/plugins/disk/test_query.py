@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmos_disk.query import Filter, fts_expression, looks_like_identifier, parse
+from llmos_disk.query import Filter, fts_expression, fts_terms, looks_like_identifier, parse
 
 from llmos.types import UserError
 
@@ -49,14 +49,14 @@ def test_an_address_is_no_mention_and_a_wrong_date_is_told() -> None:
 
 
 def test_fts_expression_quotes_everything_and_drops_stop_words() -> None:
-    assert fts_expression("how do I use fs.readFile?") == '"fs readFile" OR "fs" OR "readFile"'
-    assert fts_expression("the of") == '"the" OR "of"'
-    assert fts_expression("?!") == ""
+    assert fts_expression(fts_terms("how do I use fs.readFile?")) == '"fs readFile" OR "fs" OR "readFile"'
+    assert fts_expression(fts_terms("the of")) == '"the" OR "of"'
+    assert fts_terms("?!") == []
 
 
 @given(st.text(max_size=80))
 def test_no_query_breaks_fts5(text: str) -> None:
-    expression = fts_expression(text)
+    expression = fts_expression(fts_terms(text))
     db = sqlite3.connect(":memory:")
     db.execute("CREATE VIRTUAL TABLE t USING fts5(a, tokenize='porter unicode61')")
     if expression:
