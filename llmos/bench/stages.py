@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from llmos.bench.figures import Figure, figure
-from llmos.kernel.client import KernelClient
-from llmos.kernel.locate import resolve
-from llmos.kernel.protocol import LoadRequest
 from llmos.stages.context import Kernels, make_context
 from llmos.stages.frame import Control, StageBase, StageContext, State
 from llmos.stages.registry import STAGES, stage
+from llmos.types import UserError
 
 Say = Callable[[str], None]
 #: Milliseconds within which a panel must be open, and a moved slider answered.
@@ -33,22 +31,25 @@ def run(
         quick: three repetitions.
         say: takes progress.
     """
-    return asyncio.run(_run(resolve(model).path, 3 if quick else int(rounds), say))
+    return asyncio.run(_run(model, 3 if quick else int(rounds), say))
 
 
-async def _run(path: Path, rounds: int, say: Say) -> list[Figure]:
-    kernel, kernels = KernelClient(), Kernels()
-    try:
-        await kernel.load(LoadRequest(path, context=2048))
-        context = make_context(kernel, kernels)
-        figures: list[Figure] = []
-        for entry in STAGES:
-            say(f"{entry.title} …")
-            figures += await measure(entry.id, context, rounds)
-        return figures
-    finally:
-        await kernels.close()
-        await kernel.close()
+async def _run(model: str, rounds: int, say: Say) -> list[Figure]:
+    """As in the Build tab: with a session, its plugins and its embedder."""
+    from llmos.conversation.session import open_session
+
+    kernels = Kernels()
+    async with open_session() as session:
+        try:
+            await session.load_model(model, context=2048)
+            context = make_context(session.kernel, kernels, session)
+            figures: list[Figure] = []
+            for entry in STAGES:
+                say(f"{entry.title} …")
+                figures += await measure(entry.id, context, rounds)
+            return figures
+        finally:
+            await kernels.close()
 
 
 async def measure(name: str, context: StageContext, rounds: int) -> list[Figure]:
@@ -69,6 +70,12 @@ async def measure(name: str, context: StageContext, rounds: int) -> list[Figure]
     ]
     shown = stage(name)
     state = shown.first_state(context)
+    with contextlib.suppress(UserError):  # without an embedder the panel goes by words
+        if await shown.prepare(context):
+            figures.append(
+                figure(f"{name}: opens, prepared", await _median_ms(opened, rounds), "ms", "<=", OPEN_LIMIT)
+            )
+    await shown.view(context, state)
     for control in shown.controls(context):
         if control.kind == "slider" and control.high > control.low:
             value = await _slider(shown, context, state, control, rounds)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from llmos.foundry.record import BuildRecord
     from llmos.kernel.client import KernelClient
 
+#: Vectors of texts that are kept: two folders of the RAG panel.
+_VECTORS = 512
 #: Further models kept loaded at a time: base and a checkpoint beside the chat model.
 _KEPT = 2
 
@@ -130,6 +132,7 @@ class EmbedderPort:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._started = ""
+        self._known: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
 
     def path(self) -> Path | None:
         """The embedding model's file, None when there is none."""
@@ -145,9 +148,15 @@ class EmbedderPort:
         return known.split(":")[0] if known and known == self._started else ""
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Normalised vectors of texts."""
-        vectors: list[list[float]] = await self._session.embedder.embed(texts)
-        return vectors
+        """Normalised vectors of texts; the last ones are kept, so that a panel opens again at once."""
+        model = str(self._session.embedder.id())
+        new = [one for one in dict.fromkeys(texts) if (model, one) not in self._known]
+        for text, vector in zip(new, await self._session.embedder.embed(new), strict=True):
+            self._known[model, text] = vector
+        found = [self._known[model, one] for one in texts]
+        while len(self._known) > _VECTORS:
+            self._known.popitem(last=False)
+        return found
 
     async def prepare(self) -> bool:
         """Start the embedder; True when it was not started before.

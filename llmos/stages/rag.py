@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from llmos.types import Message, SamplingSettings, UserError
 
 _QUESTION = "What is the capital of Ares Base?"
 _TOP = 8
+#: Answers that are kept, so that a slider moved back finds its own.
+_KEPT = 16
 #: Tokens of both distributions together that are shown.
 _SHOWN = 12
 #: Width of a bar of probability one, in cells of the terminal.
@@ -68,7 +70,7 @@ class Effect:
         given: probability of each with the passages.
         bare: the same without them.
         window: the whole prompt with them.
-        said: the answers with and without.
+        said: the answer with them.
         prompts: token ids of both prompts.
         odds: likeliest tokens at every place of the answer, with the passages and without.
     """
@@ -78,7 +80,7 @@ class Effect:
     given: list[float]
     bare: list[float]
     window: str
-    said: tuple[str, str]
+    said: str
     prompts: tuple[list[int], list[int]]
     odds: tuple[list[Sequence[TokenProbability]], list[Sequence[TokenProbability]]]
 
@@ -155,22 +157,17 @@ def _best(scores: Sequence[float]) -> list[int]:
     return sorted(range(len(scores)), key=lambda place: -scores[place])
 
 
-async def effect(
-    context: StageContext, question: str, chosen: Sequence[Passage], alone: str | None = None
-) -> Effect:
-    """Answer with and without passages, and score the first answer's tokens under both prompts.
+async def effect(context: StageContext, question: str, chosen: Sequence[Passage]) -> Effect:
+    """Answer with passages, and weigh that answer's tokens under the prompt with them and without.
 
     Args:
         context: the loaded model.
         question: what is asked.
         chosen: passages that come into the window.
-        alone: the answer without passages where it is known; None asks for it.
     """
     kernel = context.kernel
     pages = [format_page(number, one.source, one.heading, one.text) for number, one in enumerate(chosen, 1)]
     turn = format_user_turn(question, pages)
-    if alone is None:
-        alone = await answer(kernel, question, _ALONG)
     system = Message("system", DEFAULT_SYSTEM_PROMPT)
     full = await kernel.render_chat([system, Message("user", turn)])
     bare = await kernel.render_chat([system, Message("user", question)])
@@ -190,7 +187,7 @@ async def effect(
     places = (await kernel.trace([*bare.tokens, *tokens], start=start, top=_TOP))[: len(tokens)]
     without = [math.exp(one.logprob) for one in places]
     pieces = await kernel.pieces(tokens)
-    said = (kernel.parse_answer(text).content, alone)
+    said = kernel.parse_answer(text).content
     return Effect(
         tokens, pieces, given, without, full.text, said, (list(full.tokens), list(bare.tokens)),
         (odds, [one.alternatives for one in places]),
@@ -217,6 +214,10 @@ class RagStage(StageBase):
     )
     question = "What is retrieval-augmented generation?"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._effects: dict[Hashable, Effect] = {}
+
     def controls(self, context: StageContext) -> Sequence[Control]:
         """A question, how many passages, the place in the answer, a folder of the user's."""
         return (
@@ -236,8 +237,8 @@ class RagStage(StageBase):
         return [
             live("Ranked by", found.by, "this program"),
             live("Best passage", ARES_BASE[found.order[0]].source, found.by),
-            live("Answer with passages", changed.said[0], name),
-            live("Answer without", changed.said[1], name),
+            live("Answer with passages", changed.said, name),
+            live("Answer without", await answer(context.kernel, _QUESTION, _ALONG), name),
             live("Mean probability of that answer's tokens, with passages", round(means[0], 4), name),
             live("The same, without", round(means[1], 4), name),
             cited("Passages brought in, usually", "2 to 5", "Lewis et al. 2020 (2005.11401) used 5 and 10", "",
@@ -265,9 +266,12 @@ class RagStage(StageBase):
             "ranked", (question, folder, by), lambda: ranked(context, question, passages, known)
         )
         chosen = [passages[place] for place in found.order[:top]]
-        alone = await self.kept("alone", (loaded, question), lambda: answer(context.kernel, question, _ALONG))
         key = (loaded, question, folder, tuple(found.order[:top]))
-        changed = await self.kept("effect", key, lambda: effect(context, question, chosen, alone))
+        if len(self._effects) >= _KEPT and key not in self._effects:
+            self._effects.clear()
+        if key not in self._effects:
+            self._effects[key] = await effect(context, question, chosen)
+        changed = self._effects[key]
         parts = self._ranking(passages, found, top)
         parts += self._along(context, changed)
         parts += self._odds(context, changed, int(state["place"]))
@@ -306,9 +310,9 @@ class RagStage(StageBase):
             )
         ]
         columns = ["place", "token", "probability with passages", "without"]
-        said = {"markdown": f"With passages: **{changed.said[0]}**\n\nWithout: **{changed.said[1]}**"}
+        said = {"markdown": changed.said or "(nothing)"}
         return [
-            Part(Element("text", said, "What it answers"), "live", context.model_name),
+            Part(Element("text", said, "It answers, with the passages"), "live", context.model_name),
             Part(
                 Element("table", {"columns": columns, "rows": rows, "keys": []}, "The answer, token by token"),
                 "live",
@@ -331,6 +335,14 @@ class RagStage(StageBase):
         title = f"Odds at place {place} of the answer: with passages and without"
         table = {"columns": columns, "rows": rows, "keys": []}
         return [Part(Element("table", table, title), "live", context.model_name)]
+
+    async def later(self, context: StageContext, state: State) -> list[Part]:
+        """The answer without passages, for comparison."""
+        question = str({**self.first_state(context), **state}["text"])
+        loaded = context.kernel.model.path if context.kernel.model else ""
+        alone = await self.kept("alone", (loaded, question), lambda: answer(context.kernel, question, _ALONG))
+        text = {"markdown": alone or "(nothing)"}
+        return [Part(Element("text", text, "It answers, without passages"), "live", context.model_name)]
 
     async def prepare(self, context: StageContext) -> bool:
         """Start the embedder; the picture is drawn anew with its vectors."""

@@ -175,3 +175,13 @@ async def test_a_looping_or_greedy_template_is_stopped(renderer: Renderer, templ
         await renderer.render(template, _chat(Message("user", "U")))
     assert time.monotonic() - start < 30
     assert await renderer.render("ok", _chat()) == "ok"  # the next one is served
+
+
+def test_a_template_that_is_rendered_again_keeps_nothing_of_the_chat_before() -> None:
+    template = (
+        "{% set seen = namespace(count=0) %}{% for one in messages %}"
+        "{% set seen.count = seen.count + 1 %}{{ one.content }}{% endfor %}{{ seen.count }}"
+    )
+    first = render(template, {"messages": [{"content": "a"}, {"content": "b"}]})
+    second = render(template, {"messages": [{"content": "c"}]})
+    assert (first, second) == ("ab2", "c1")

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from llmos_disk import plugin
 from llmos_disk.commands import commands
+from llmos_disk.convert_minilm import FILE_NAME
+from llmos_disk.hosted import HostedDisk
 from llmos_disk.panels import act, panels, sources, status_line, view
 
 from llmos.plugins import CommandContext, CommandResult, Turn
@@ -110,6 +112,16 @@ def test_the_manifest_declares_what_the_hooks_return(host: Any) -> None:
     assert [one["id"] for one in manifest["panels"]] == [one.id for one in panels(plugin.disk_of(host))]
     hooks = {name for name in vars(plugin) if name.startswith("llmos_")}
     assert hooks == set(manifest["hooks"])
+
+
+def test_the_embedder_is_offered_once_its_file_is_there(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(HostedDisk, "offer_embedder", lambda self, *, make: asked.append(make))
+    assert list(plugin.llmos_models(host)) == [] and asked == [True]
+    path = host.data_dir / FILE_NAME
+    path.write_bytes(b"GGUF")
+    (offer,) = plugin.llmos_models(host)
+    assert (offer.source, offer.task) == (str(path), "embedding")
 
 
 def test_commands_from_add_to_rm(host: Any, docs: Path) -> None:
