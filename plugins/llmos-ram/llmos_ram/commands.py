@@ -8,7 +8,11 @@ from typing import Any
 from llmos.plugins import Command, CommandContext, CommandResult, Parameter
 from llmos.types import USER_LABELS, Page
 from llmos_ram import memories as memory_facts
+from llmos_ram.figures import chat_figures
 from llmos_ram.pager import Pager, when
+from llmos_ram.summaries import by, span_of, work_through
+from llmos_ram.summary_rows import Summary
+from llmos_ram.trace import trace
 
 
 def page_data(page: Page) -> dict[str, Any]:
@@ -25,6 +29,21 @@ def page_data(page: Page) -> dict[str, Any]:
         "origins": sorted(page.labels.origins),
         "reason": page.reason,
         "text": page.text,
+    }
+
+
+def summary_data(held: Pager, one: Summary) -> dict[str, Any]:
+    """A summary with the messages that it summarises, as JSON-able data."""
+    pages = held.store.pages(one.pages)
+    return {
+        "row": one.row,
+        "text": one.text,
+        "how": one.how,
+        "made": one.made,
+        "integrity": one.labels.integrity.value,
+        "confidentiality": one.labels.confidentiality.value,
+        "origins": sorted(one.labels.origins),
+        "messages": [pages[row].message_id for row in one.pages if row in pages],
     }
 
 
@@ -81,20 +100,25 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
                 else "No chat has pages yet."
             )
             return CommandResult(text, {"chats": known})
-        pages = pager().host.window_pages(chat_id)
-        figures = pager().store.turn_figures(chat_id)
+        held = pager()
+        pages = held.host.window_pages(chat_id)
+        figures = chat_figures(held, chat_id, pages)
+        summaries = held.store.summaries(chat_id)
         lines = [
             f"{page.where:8}{page.tokens:6} {page.kind:12}{'pinned ' if page.pinned else ''}{page.text[:60]!r}"
             for page in pages
         ]
-        lines.append(
-            f"{int(figures['faults'])} of {int(figures['turns'])} turns recalled"
-            f" {int(figures['recalled'])} pages"
-            f" ({int(figures['recalled_tokens'])} tokens);"
-            f" {int(figures['evicted'])} pages were evicted."
-        )
+        lines += [
+            f"summary {one.row} of {len(one.pages)} pages, {span_of(one)}, {by(one)}: {one.text[:60]!r}"
+            for one in summaries
+        ]
         return CommandResult(
-            "\n".join(lines), {"pages": [page_data(page) for page in pages], "figures": figures}
+            "\n".join([*lines, *figures.lines()]),
+            {
+                "pages": [{**page_data(page), "trace": trace(page, pages)} for page in pages],
+                "summaries": [summary_data(held, one) for one in summaries],
+                "figures": figures.data(),
+            },
         )
 
     def search(context: CommandContext, query: str, chat: str = "") -> CommandResult:
@@ -115,6 +139,13 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             }
             for one in found
         ]
+        left = 100_000 if chat_id else 0
+        rows = [one.page.row for one in found]
+        for page in held.summaries.recall(query, chat_id, budget=left, brought=rows, limit=3):
+            lines.append(f"{page.source}: {page.text}")
+            data.append(
+                {"summary": page.location["summary"], "chat": chat_id, "text": page.text, "reason": page.reason}
+            )
         return CommandResult("\n".join(lines) or "Nothing was found.", data)
 
     def pin(context: CommandContext, page: str, off: bool = False) -> CommandResult:
@@ -130,6 +161,17 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             return CommandResult(f"{page!r} names no page of the open chat and no memory.", ok=False)
         pager().host.pin_page(chat_id, ids[0], not off)
         return CommandResult(f"Page {ids[0][:8]} {'unpinned' if off else 'pinned'}.", {"page": ids[0]})
+
+    def summarise(context: CommandContext, chat: str = "") -> CommandResult:
+        chat_id = chat or context.chat_id
+        if not chat_id:
+            return CommandResult("Name a chat with --chat; llmos ram show lists them.", ok=False)
+        held = pager()
+        if held.summaries.mode == "off":
+            return CommandResult("Summaries are switched off in the settings of the plugin.", ok=False)
+        held.index(chat_id, held.host.chat_messages(chat_id))
+        made = work_through(held.summaries, chat_id, lambda: True)
+        return CommandResult(f"{made} summaries were made.", {"made": made})
 
     def forget_pages(context: CommandContext, chat: str = "", deleted: bool = False) -> CommandResult:
         if deleted:
@@ -157,6 +199,7 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             (Parameter("history", "older versions too", kind="flag", option=True, default=False),),
         ),
         Command("ram show", show, "Show the pages of a chat's window.", (chat,)),
+        Command("ram summarise", summarise, "Summarise now what has left a chat's window.", (chat,)),
         Command(
             "ram search",
             search,

@@ -81,9 +81,17 @@ def llmos_tools(host: Host) -> Sequence[Tool]:
         pages = pager.recall(query, context.chat_id, budget=budget, limit=8)
         lines = [f"memory, {when(memory.created)}: {memory.text}" for memory in found]
         lines += [f"{one.page.role}, {when(one.page.created)}: {one.page.text}" for one in pages]
+        left = budget - sum(host.count_tokens(one.page.text) + 16 for one in pages)
+        rows = [one.page.row for one in pages]
+        summaries = pager.summaries.recall(query, context.chat_id, budget=left, brought=rows)
+        lines += [f"{page.source}: {page.text}" for page in summaries]
         if not lines:
             return ToolResult("Nothing was found.")
-        labels = join_labels([memory.labels for memory in found] + [one.page.labels for one in pages])
+        labels = join_labels(
+            [one.labels for one in found]
+            + [one.labels for one in summaries]
+            + [one.page.labels for one in pages]
+        )
         return ToolResult("\n".join(lines), labels=labels)
 
     return [Tool(remember, effect=EffectClass.MEMORY), Tool(recall, effect=EffectClass.READ)]

@@ -106,7 +106,7 @@ def test_the_map_shows_every_page_of_the_window_as_a_cell(pager: Pager, host: Fa
     number = pager.store.memories()[0].row
     assert "now pinned" in str(view.act("pin", f"memory:{number}"))
     assert "Forgotten" in str(view.act("forget", f"memory:{number}"))
-    assert view.act("forget", None) == "Select a page or a memory first."
+    assert view.act("forget", None) == "Select a page, a summary or a memory first."
 
 
 def test_unreadable_labels_are_taken_for_the_weakest_trust() -> None:
