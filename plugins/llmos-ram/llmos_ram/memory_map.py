@@ -29,9 +29,17 @@ _KEPT = 6
 
 def _cell(page: Page) -> dict[str, Any]:
     marks = ("*" if page.pinned else "") + ("!" if page.labels.tainted else "")
-    colour = "error" if page.labels.tainted else _COLOURS.get(page.kind, "primary")
+    recalled = page.kind == "message" and page.id != page.message_id
+    colour = "accent" if recalled else _COLOURS.get(page.kind, "primary")
+    if page.labels.tainted:
+        colour = "error"
     key = f"page:{page.id}"
-    return {"label": f"{marks}{page.kind}", "weight": max(1, page.tokens), "colour": colour, "key": key}
+    return {
+        "label": f"{marks}{'recalled' if recalled else page.kind}",
+        "weight": max(1, page.tokens),
+        "colour": colour,
+        "key": key,
+    }
 
 
 class MemoryMap:
@@ -200,13 +208,13 @@ def _page_table(pages: Sequence[Page]) -> dict[str, Any]:
             page.where,
             page.tokens,
             page.kind,
-            ", ".join(sorted(page.labels.origins)),
+            page.text[:60],
             page.reason,
-            page.text[:80],
+            ", ".join(sorted(page.labels.origins)),
         ]
         for page in pages
     ]
-    columns = ["where", "tokens", "kind", "origin", "why", "text"]
+    columns = ["where", "tokens", "kind", "text", "why", "origin"]
     return {"columns": columns, "rows": rows, "keys": [f"page:{page.id}" for page in pages]}
 
 

@@ -95,7 +95,7 @@ def test_the_map_shows_every_page_of_the_window_as_a_cell(pager: Pager, host: Fa
         Page("three", where="swapped"),
     ]
     elements = {element.title: element for element in view.elements()}
-    cells = elements["Pages in the window, by tokens"].data["cells"]
+    cells = elements["Window: ! untrusted, * pinned"].data["cells"]
     assert [cell["weight"] for cell in cells] == [10, 5]
     assert cells[1]["label"].startswith("*")
     assert len(elements["Pages"].data["rows"]) == 3
