@@ -25,13 +25,18 @@ def asks_for_number(question: str) -> bool:
 
 
 def _number(text: str) -> str:
-    value = text.replace(",", "").replace("−", "-")
+    value = text.strip().replace(",", "").replace("−", "-")
     whole, _, rest = value.partition(".")
     rest = rest.rstrip("0")
     sign = "-" if whole.startswith("-") else ""
     whole = whole.lstrip("-").lstrip("0") or "0"
     out = sign + whole + ("." + rest if rest else "")
     return "0" if out == "-0" else out
+
+
+def number_of(text: str) -> str:
+    """A text that is one number, in the form of a key; empty when it is none."""
+    return _number(text) if _NUMBER.fullmatch(text.strip()) else ""
 
 
 def key_of(answer: str, question: str = "") -> str:

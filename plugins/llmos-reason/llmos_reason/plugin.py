@@ -21,6 +21,8 @@ from llmos_reason.tries import Plan, think
 from llmos_reason.trivial import needs_no_thought
 
 _KEY = "effort"
+#: Most tries where a time is given: the tally is kept with the answer, so there must be an end.
+MOST_TRIES_IN_TIME = 128
 
 
 def effort_of(host: Host, request: TurnRequest) -> Effort:
@@ -47,11 +49,14 @@ def llmos_generators(host: Host) -> dict[str, Middleware]:
                 yield event
             return
         settings = host.settings
+        most = int(settings.get("most_tries", 32))
         plan = Plan(
             effort,
-            most=int(settings.get("most_tries", 32)),
+            # Where the user named a time, it is the time that ends an undecided vote.
+            most=max(most, MOST_TRIES_IN_TIME) if effort.seconds else most,
             together=int(settings.get("together", 4)),
             threshold=float(settings.get("confidence", 0.95)),
+            check=bool(settings.get("check", True)),
         )
         async for event in think(request, next_, plan):
             yield event

@@ -6,14 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from llmos.plugins import Next
 from llmos.types import (
     AnswerNow,
     Event,
     Message,
-    PluginEvent,
     PrefillProgress,
     TextDelta,
     ThinkingDelta,
@@ -22,14 +20,14 @@ from llmos.types import (
     TurnStats,
 )
 from llmos_reason.answers import THINK_THEN_ANSWER, key_of
+from llmos_reason.budget import Budget
+from llmos_reason.checks import Checker
 from llmos_reason.effort import Effort
+from llmos_reason.report import tally_data, tally_event
 from llmos_reason.voting import Tally, Try
 
 #: Temperature of the tries where the user's own is lower: equal tries would be no vote.
 _TEMPERATURE = 0.7
-#: Share of the time that is kept for closing thoughts and answering.
-_CLOSING_SHARE = 0.1
-_CLOSING_TOKENS = 96
 _POLL = 0.1
 
 
@@ -42,6 +40,7 @@ class Plan:
         most: most tries.
         together: tries decoded in one batch.
         threshold: confidence that decides the vote.
+        check: verify arithmetic and programs by running them, where the guard allows it.
         clock: seconds; for tests.
     """
 
@@ -49,24 +48,8 @@ class Plan:
     most: int = 32
     together: int = 4
     threshold: float = 0.95
+    check: bool = True
     clock: Callable[[], float] = time.monotonic
-
-
-class _Clock:
-    """Time of this answer and the two reasons to end early."""
-
-    def __init__(self, plan: Plan, now: AnswerNow) -> None:
-        self._plan, self._now = plan, now
-        self.began = plan.clock()
-
-    @property
-    def spent(self) -> float:
-        return self._plan.clock() - self.began
-
-    @property
-    def over(self) -> bool:
-        seconds = self._plan.effort.seconds
-        return self._now.requested or (seconds > 0 and self.spent >= seconds * (1 - _CLOSING_SHARE))
 
 
 async def think(request: TurnRequest, next_: Next, plan: Plan) -> AsyncIterator[Event]:
@@ -81,31 +64,44 @@ async def think(request: TurnRequest, next_: Next, plan: Plan) -> AsyncIterator[
     now = raw if isinstance(raw, AnswerNow) else AnswerNow()
     now.supported = True
     question = next((one.content for one in reversed(request.messages) if one.role == "user"), "")
-    clock, tally = _Clock(plan, now), Tally(plan.threshold)
+    budget, tally = Budget(plan.effort, now, plan.clock), Tally(plan.threshold)
+    checker = Checker.of(request, question, lambda: budget.left) if plan.check else None
     figures = _Figures()
     thoughts: list[str] = []
+    draft: list[str] = []
     called: TurnDone | None = None
     form = False  # think-then-answer, for models without thinking tags
-    while len(tally.tries) < plan.most and not clock.over and not tally.decided:
+    while len(tally.tries) < plan.most and not budget.over and not tally.decided:
         first = not tally.tries
         count = 1 if first else min(plan.together, plan.most - len(tally.tries))
-        async for event in _until(next_(_asking(request, count, form)), lambda: clock.over or tally.decided):
+        stream = _until(next_(_asking(request, count, form)), lambda: budget.over or tally.decided)
+        async for event in stream:
             if isinstance(event, TurnDone):
                 figures.add(event)
+                budget.ended(event.stats.tokens_per_second if event.stats else 0.0)
                 if event.message.tool_calls:
                     called = event
                     break
-                tally.add(_try_of(event, question))
-                yield _tally_event(tally, clock, done=False)
+                one = _try_of(event, question)
+                tally.add(await checker.checked(one) if checker is not None else one)
+                budget.has_answer = True
+                yield tally_event(tally, budget)
             elif isinstance(event, ThinkingDelta):
+                budget.saw(len(event.text))
                 if first:
                     thoughts.append(event.text)
                     yield event
             elif isinstance(event, PrefillProgress):
                 if first:
                     yield event
-            elif not isinstance(event, TextDelta):
+            elif isinstance(event, TextDelta):
+                budget.saw(len(event.text))
+                if first:
+                    draft.append(event.text)
+            elif event is not None:
                 yield event
+            if budget.tick():
+                yield tally_event(tally, budget)
         if called is not None:
             break
         if first and tally.tries and not tally.tries[0].thinking and not tally.tries[0].key:
@@ -117,16 +113,20 @@ async def think(request: TurnRequest, next_: Next, plan: Plan) -> AsyncIterator[
             yield TextDelta(called.message.content)
         yield called
         return
+    written = False
     if not tally.tries:
-        async for event in _close_thoughts(request, next_, "".join(thoughts), figures, question, tally):
+        begun = _Begun("".join(thoughts).strip(), "".join(draft))
+        async for event in _close(request, next_, begun, figures, question, tally, budget):
+            written = written or isinstance(event, TextDelta)
             yield event
     won = tally.winner()
     if won is None:
         return
     chosen, how = won
-    yield _tally_event(tally, clock, done=True, how=how)
-    yield TextDelta(chosen.text)
-    yield figures.done(chosen, tally, how, clock.spent)
+    yield tally_event(tally, budget, how=how)
+    if not written:
+        yield TextDelta(chosen.text)
+    yield figures.done(chosen, tally, how, budget)
 
 
 def _asking(request: TurnRequest, count: int, form: bool) -> TurnRequest:
@@ -156,8 +156,8 @@ def _try_of(event: TurnDone, question: str) -> Try:
     )
 
 
-async def _until(stream: AsyncIterator[Event], over: Callable[[], bool]) -> AsyncIterator[Event]:
-    """Events of a stream until it ends or ``over`` says so; then the stream is closed."""
+async def _until(stream: AsyncIterator[Event], over: Callable[[], bool]) -> AsyncIterator[Event | None]:
+    """Events of a stream until it ends or ``over`` says so, then the stream is closed; None now and then."""
     iterator = stream.__aiter__()
     task: asyncio.Task[Event] | None = None
     try:
@@ -166,6 +166,7 @@ async def _until(stream: AsyncIterator[Event], over: Callable[[], bool]) -> Asyn
                 task = asyncio.ensure_future(_anext(iterator))
             done, _ = await asyncio.wait({task}, timeout=_POLL)
             if not done:
+                yield None
                 continue
             try:
                 event = task.result()
@@ -187,22 +188,48 @@ async def _anext(iterator: AsyncIterator[Event]) -> Event:
     return await iterator.__anext__()
 
 
-async def _close_thoughts(
-    request: TurnRequest, next_: Next, thoughts: str, figures: _Figures, question: str, tally: Tally
-) -> AsyncIterator[Event]:
-    """The time was up in mid-thought: close the thoughts cleanly and have the answer written.
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What the first try had written when the time was up."""
 
-    Budget forcing as in s1 (Muennighoff et al. 2025, arXiv 2501.19393).
+    thoughts: str
+    text: str
+
+    @property
+    def prefix(self) -> str:
+        """How the answer begins: thoughts closed cleanly, and what of the answer stands already."""
+        return (f"<think>\n{self.thoughts}\n</think>\n" if self.thoughts else "") + self.text
+
+
+async def _close(
+    request: TurnRequest,
+    next_: Next,
+    begun: _Begun,
+    figures: _Figures,
+    question: str,
+    tally: Tally,
+    budget: Budget,
+) -> AsyncIterator[Event]:
+    """The time was up in the first try: close its thoughts and write the answer, shown as it comes.
+
+    Budget forcing as in s1 (Muennighoff et al. 2025, arXiv 2501.19393). An answer that goes on
+    beyond the time is cut there.
     """
-    prefix = f"<think>\n{thoughts.strip()}\n</think>\n" if thoughts.strip() else ""
-    options = {**request.options, "samples": 1, "prefix": prefix}
-    most = min(request.max_tokens or _CLOSING_TOKENS, _CLOSING_TOKENS)
-    async for event in next_(replace(request, options=options, max_tokens=most)):
+    options = {**request.options, "samples": 1, "prefix": begun.prefix}
+    asking = replace(request, options=options, max_tokens=budget.closing_tokens(request.max_tokens))
+    parts: list[str] = []
+    async for event in _until(next_(asking), lambda: bool(parts) and budget.at_an_end):
         if isinstance(event, TurnDone):
             figures.add(event)
             tally.add(_try_of(event, question))
-        elif not isinstance(event, TextDelta | ThinkingDelta):
+        elif isinstance(event, TextDelta):
+            parts.append(event.text)
             yield event
+        elif event is not None and not isinstance(event, ThinkingDelta | PrefillProgress):
+            yield event
+    if not tally.tries and parts:
+        text = "".join(parts)
+        tally.add(Try(text, begun.thoughts, key_of(text, question), 0, 0.0))
 
 
 class _Figures:
@@ -217,8 +244,8 @@ class _Figures:
             self.first = self.first or event.stats
             self.tokens += event.stats.completion_tokens
 
-    def done(self, chosen: Try, tally: Tally, how: str, seconds: float) -> TurnDone:
-        stats = self.first
+    def done(self, chosen: Try, tally: Tally, how: str, budget: Budget) -> TurnDone:
+        stats, seconds = self.first, budget.spent
         if stats is not None:
             stats = replace(
                 stats,
@@ -231,37 +258,6 @@ class _Figures:
             "assistant",
             chosen.text,
             thinking=chosen.thinking,
-            stats={"reason": tally_data(tally, seconds, done=True, how=how)},
+            stats={"reason": tally_data(tally, budget, how=how)},
         )
         return TurnDone(message, stats)
-
-
-def tally_data(tally: Tally, seconds: float, *, done: bool, how: str = "") -> dict[str, Any]:
-    """The tally as JSON-able data; each try with its text, so that it can be opened."""
-    return {
-        "votes": [{"answer": key, "votes": count} for key, count in tally.votes],
-        "tries": [
-            {"text": one.text, "thinking": one.thinking, "answer": one.key, "tokens": one.tokens}
-            for one in tally.tries
-        ],
-        "tokens": tally.tokens,
-        "seconds": round(seconds, 3),
-        "confidence": round(tally.confidence, 4),
-        "done": done,
-        "how": how,
-        "text": in_words(tally, seconds, how),
-    }
-
-
-def in_words(tally: Tally, seconds: float, how: str) -> str:
-    """The vote in one line, while it goes on (``how`` is empty) and at its end."""
-    tries = len(tally.tries)
-    head = f"{tries} {'try' if tries == 1 else 'tries'} in {seconds:.1f} s"
-    if not how:
-        return f"{head}, {tally.confidence:.0%} sure"
-    shown = ", ".join(f"{key}: {count}" for key, count in tally.votes[:4])
-    return f"{head}, chosen by {how}" + (f" ({shown})" if shown else "")
-
-
-def _tally_event(tally: Tally, clock: _Clock, *, done: bool, how: str = "") -> PluginEvent:
-    return PluginEvent("reason", "tally", tally_data(tally, clock.spent, done=done, how=how))

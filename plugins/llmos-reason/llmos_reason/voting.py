@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 def leader_confidence(leader: int, runner_up: int) -> float:
@@ -21,14 +23,30 @@ def leader_confidence(leader: int, runner_up: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """What running a try's arithmetic or program says of its answer.
+
+    Attributes:
+        verdict: empty where nothing was or could be run.
+        decisive: what was run is the question itself, so that one right answer is enough.
+        shown: what was run, in a few words.
+    """
+
+    verdict: Literal["right", "wrong", ""] = ""
+    decisive: bool = False
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Try:
-    """One sample: its text, thoughts, normalised answer, tokens and mean log-probability."""
+    """One sample: its text, thoughts, normalised answer, tokens, mean log-probability and check."""
 
     text: str
     thinking: str
     key: str
     tokens: int
     mean_logprob: float
+    check: Check = Check()
 
 
 @dataclass(slots=True)
@@ -49,24 +67,47 @@ class Tally:
         self.tries.append(one)
 
     @property
+    def counted(self) -> list[Try]:
+        """Tries that have a vote: those whose check held; where none did, those not found wrong."""
+        right = [one for one in self.tries if one.check.verdict == "right"]
+        return right or [one for one in self.tries if one.check.verdict != "wrong"] or self.tries
+
+    @property
     def votes(self) -> list[tuple[str, int]]:
         """(answer, votes), most first; an equal count goes to the better mean log-probability."""
-        counts = Counter(one.key for one in self.tries if one.key)
-        best = {key: max(one.mean_logprob for one in self.tries if one.key == key) for key in counts}
-        return sorted(counts.items(), key=lambda item: (-item[1], -best[item[0]], item[0]))
+        return _ranked(self.counted)
+
+    @property
+    def all_votes(self) -> list[tuple[str, int, str]]:
+        """(answer, votes, verdict of the check) of every answer, those that count first."""
+        verdicts = {one.key: one.check.verdict for one in self.tries if one.check.verdict}
+        first = [key for key, _ in self.votes]
+        everything = dict(_ranked(self.tries))
+        order = [*first, *(key for key in everything if key not in first)]
+        return [(key, everything[key], verdicts.get(key, "")) for key in order]
 
     @property
     def confidence(self) -> float:
-        """How sure the vote is; 0.0 without votes."""
+        """How sure the vote is.
+
+        0.0 without votes or when every one was found wrong, 1.0 when the question itself was run and
+        agrees.
+        """
         votes = self.votes
-        if not votes:
+        if not votes or all(one.check.verdict == "wrong" for one in self.tries):
             return 0.0
+        if self._proved:
+            return 1.0
         return leader_confidence(votes[0][1], votes[1][1] if len(votes) > 1 else 0)
+
+    @property
+    def _proved(self) -> bool:
+        return any(one.check.decisive and one.check.verdict == "right" for one in self.tries)
 
     @property
     def decided(self) -> bool:
         """True when more tries would hardly change the answer."""
-        return len(self.tries) >= self.least and self.confidence >= self.threshold
+        return self._proved or (len(self.tries) >= self.least and self.confidence >= self.threshold)
 
     @property
     def tokens(self) -> int:
@@ -74,12 +115,26 @@ class Tally:
         return sum(one.tokens for one in self.tries)
 
     def winner(self) -> tuple[Try, str] | None:
-        """The try to answer with and how it was chosen: ``vote`` or ``mean log-probability``."""
+        """The try to answer with and how it was chosen.
+
+        ``vote`` or ``mean log-probability``, with ``, checked by running`` where its check held and
+        ``, none passed its check`` where every one that was checked failed.
+        """
         if not self.tries:
             return None
-        votes = self.votes
+        votes, counted = self.votes, self.counted
         # Mostly free text cannot be counted: then the model's own likelihood chooses.
-        if votes and sum(count for _, count in votes) * 2 >= len(self.tries):
-            mine = [one for one in self.tries if one.key == votes[0][0]]
-            return max(mine, key=lambda one: one.mean_logprob), "vote"
-        return max(self.tries, key=lambda one: one.mean_logprob), "mean log-probability"
+        if votes and sum(count for _, count in votes) * 2 >= len(counted):
+            mine = [one for one in counted if one.key == votes[0][0]]
+            how = "vote"
+        else:
+            mine, how = counted, "mean log-probability"
+        chosen = max(mine, key=lambda one: one.mean_logprob)
+        note = {"right": ", checked by running", "wrong": ", none passed its check", "": ""}
+        return chosen, how + note[chosen.check.verdict]
+
+
+def _ranked(tries: Sequence[Try]) -> list[tuple[str, int]]:
+    counts = Counter(one.key for one in tries if one.key)
+    best = {key: max(one.mean_logprob for one in tries if one.key == key) for key in counts}
+    return sorted(counts.items(), key=lambda item: (-item[1], -best[item[0]], item[0]))

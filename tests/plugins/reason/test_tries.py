@@ -116,6 +116,55 @@ async def test_time_up_in_mid_thought_closes_the_thoughts_and_answers() -> None:
     assert below.closed == len(below.requests)
 
 
+async def test_an_answer_that_had_begun_is_gone_on_with() -> None:
+    class Slow(Below):
+        async def __call__(self, request: TurnRequest) -> AsyncIterator[Event]:
+            self.requests.append(request)
+            begun = str(request.options.get("prefix", ""))
+            yield TextDelta("It is ")
+            if not begun:
+                await asyncio.sleep(30)
+            yield TextDelta("7.")
+            yield TurnDone(Message("assistant", "It is 7."), TurnStats(1, 1, 5, 0.1, 0.01, 50.0, "stop", "m"))
+
+    below = Slow([], thinking="")
+    events = await asyncio.wait_for(collect(think(request(), below, Plan(Effort(0.3, True)))), 5)
+    assert below.requests[-1].options["prefix"] == "It is "
+    assert answer(events) == "It is 7."
+    done = events[-1]
+    assert isinstance(done, TurnDone) and done.message.content == "It is 7."
+
+
+async def test_an_answer_that_outlasts_the_time_is_cut_and_kept() -> None:
+    class Endless(Below):
+        async def __call__(self, request: TurnRequest) -> AsyncIterator[Event]:
+            self.requests.append(request)
+            try:
+                while True:
+                    yield TextDelta("on ") if request.options.get("prefix") else ThinkingDelta("hm ")
+                    await asyncio.sleep(0.02)
+            finally:
+                self.closed += 1
+
+    below = Endless([])
+    began = asyncio.get_running_loop().time()
+    events = await asyncio.wait_for(collect(think(request(), below, Plan(Effort(1.0, True)))), 20)
+    assert asyncio.get_running_loop().time() - began >= 0.5
+    assert answer(events).startswith("on on")
+    done = events[-1]
+    assert isinstance(done, TurnDone) and done.message.content == answer(events)
+    assert done.message.thinking.startswith("hm hm")
+    assert below.closed == len(below.requests) == 2
+
+
+async def test_the_clock_is_shown_while_nothing_has_ended() -> None:
+    below = Below(["7"], seconds=1.6)
+    events = await asyncio.wait_for(collect(think(request(), below, Plan(Effort(60, True), most=1))), 20)
+    first = tallies(events)[0]
+    assert first["text"].startswith("thinking, 1.") and first["text"].endswith("of 60 s")
+    assert not first["tries"] and not first["done"]
+
+
 async def test_answer_now_gives_what_there_is() -> None:
     below = Below(["7"], seconds=0.2)
     now = AnswerNow()
