@@ -11,6 +11,11 @@ from llmos.tui.markdown.lines import Line, prefixed, wrap
 from llmos.tui.widgets.blocks import TranscriptBlock
 
 _BAR = 16
+#: What running an answer said of it: mark, words, colour.
+_CHECKS = {
+    "right": (" ✓", " checked by running", "$text-success"),
+    "wrong": (" ✗", " found wrong by running", "$text-error"),
+}
 
 
 def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
@@ -24,11 +29,18 @@ def cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     return value
 
 
+def _verdict(one: Mapping[str, Any]) -> Content:
+    """The mark of a checked answer; nothing where none was run."""
+    mark, words, colour = _CHECKS.get(str(one.get("check", "")), ("", "", ""))
+    return Content.styled(mark + words, colour) if mark else Content("")
+
+
 class TallyBlock(TranscriptBlock):
     """One report, updated in place: a head line, votes as bars, and each try, unfolded by Space.
 
-    Data that it knows: ``text`` (the head), ``done``, ``confidence``, ``votes`` (``answer``, ``votes``)
-    and ``tries`` (``answer``, ``text``, ``thinking``).
+    Data that it knows: ``text`` (the head), ``done``, ``confidence``, ``votes`` (``answer``, ``votes``,
+    ``check``: ``right`` or ``wrong`` by running it) and ``tries`` (``answer``, ``text``, ``thinking``,
+    ``check``, ``checked``: what was run).
     """
 
     kind = "tally"
@@ -58,18 +70,24 @@ class TallyBlock(TranscriptBlock):
 
     def _votes(self) -> list[Content]:
         votes: Sequence[Mapping[str, Any]] = self._data.get("votes", ())
-        most = max((int(one["votes"]) for one in votes), default=1)
+        shown = votes[:4]
+        most = max((int(one["votes"]) for one in shown), default=1)
+        width = max((len(str(one["answer"])) for one in shown), default=0)
         out = []
-        for one in votes[:4]:
+        for one in shown:
             bar = "█" * max(1, round(_BAR * int(one["votes"]) / most))
-            label = Content.styled(f"{one['answer']}  ", "$text")
-            out.append(label + Content.styled(f"{bar} {one['votes']}", "$text-primary"))
+            label = Content.styled(f"{one['answer']!s:<{min(width, 24)}}  ", "$text")
+            line = label + Content.styled(f"{bar} {one['votes']}", "$text-primary")
+            out.append(line + _verdict(one))
         return out
 
     def _try(self, number: int, one: Mapping[str, Any], width: int) -> list[Line]:
-        head = Content.styled(f"try {number}: {one.get('text', '')}", "$text")
+        head = Content.styled(f"try {number}: {one.get('text', '')}", "$text") + _verdict(one)
         lines = wrap(head, width)
-        for row in str(one.get("thinking", "")).split("\n"):
+        rows = str(one.get("thinking", "")).split("\n")
+        if one.get("checked"):
+            rows.append(f"run: {one['checked']}")
+        for row in rows:
             if row.strip():
                 lines.extend(wrap(Content.styled(f"  {row}", "italic $text-muted"), width))
         return lines
