@@ -81,6 +81,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         themes.register(self)
         # Without its watcher: nothing is drawn yet that would have to change.
         self.set_reactive(LlmosApp.theme, themes.resolve(self.options.theme))
+        self.stylesheet.set_variables(self.get_css_variables())
         if self.options.slow:
             self.animation_level = "none"
         if self.options.keys:
@@ -125,7 +126,11 @@ class LlmosApp(App[None], inherit_bindings=False):
         self.set_interval(8.0 if self.options.slow else 1.0, self.refresh_status)
         if self.tour:
             self.open_tab("build")
+        from llmos.tui.warm import warm
+
+        warming = asyncio.create_task(asyncio.to_thread(warm))
         await self.load_model(self._model)
+        await warming
 
     async def load_model(self, name: str = "") -> None:
         """Load a model; the status bar says so, errors become a line."""
@@ -196,11 +201,21 @@ class LlmosApp(App[None], inherit_bindings=False):
 
     # Tabs
 
+    @property
+    def tab_names(self) -> list[tuple[str, str]]:
+        """Id and title of every tab."""
+        return [(tab.id, tab.title) for tab in self.tabs]
+
+    @property
+    def present_tab(self) -> str:
+        """Id of the open tab."""
+        return self._present_tab
+
     def show_tabs(self) -> None:
         """Draw the names of the tabs on the present screen."""
         for screen in self.screen_stack[:1]:
             for bar in screen.query(TabBar):
-                bar.show([(tab.id, tab.title) for tab in self.tabs], self._present_tab)
+                bar.show(self.tab_names, self._present_tab)
 
     def _add_panels(self) -> None:
         if self.backend is None:

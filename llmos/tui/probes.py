@@ -1,4 +1,4 @@
-"""Measurements of the face, each in a process of its own: ``python -m llmos.tui.probes NAME``.
+"""Measurements of the face, each in a process of its own: ``python -m llmos.tui.probes NAME [KEY=N]``.
 
 Prints one JSON object. ``llmos bench startup`` runs these and judges the numbers.
 """
@@ -13,43 +13,48 @@ from typing import Any
 
 
 def minimal() -> dict[str, float]:
-    """CPU seconds from the start of the process to the first paint of a minimal Textual app."""
+    """CPU seconds from the start of the process to the first frame of a minimal Textual app."""
     from textual.app import App, ComposeResult
     from textual.widgets import Static
 
-    class Minimal(App[float]):
+    class Minimal(App[None]):
         def compose(self) -> ComposeResult:
             yield Static("hello")
 
-        def on_mount(self) -> None:
-            self.call_after_refresh(lambda: self.exit(time.process_time()))
-
-    return {"seconds": Minimal().run(headless=True) or 0.0}
+    return _until_first_frame(Minimal())
 
 
 def first_paint() -> dict[str, float]:
-    """CPU seconds from the start of the process to the first paint of the face."""
+    """CPU seconds from the start of the process to the first frame of the face."""
     from llmos.tui.quick_start import pause_collection
 
     pause_collection()
+    from llmos.errors import UserError
     from llmos.folders import folders
     from llmos.tui.app import LlmosApp
     from llmos.tui.options import read_options
 
+    def no_backend() -> Any:
+        raise UserError("The measurement ends at the first frame.")
+
+    return _until_first_frame(LlmosApp(no_backend, read_options(folders().settings_file)))
+
+
+def _until_first_frame(app: Any) -> dict[str, float]:
+    """Run an app until it hands its first whole frame to the terminal."""
+    from textual._compositor import LayoutUpdate
+
     painted: list[float] = []
+    display = app._display
 
-    class Probe(LlmosApp):
-        def on_mount(self) -> None:
-            self.call_after_refresh(self._painted)
-
-        def _painted(self) -> None:
+    def first(screen: Any, renderable: Any) -> None:
+        display(screen, renderable)
+        if not painted and isinstance(renderable, LayoutUpdate):
             painted.append(time.process_time())
-            self.exit()
+            app.set_timer(0.2, app.exit)
 
-    def never() -> Any:
-        raise AssertionError("the backend comes after the first paint")
-
-    Probe(never, read_options(folders().settings_file)).run(headless=True)
+    app._display = first
+    app.run(headless=True)
     return {"seconds": painted[0]}
 
 
@@ -90,15 +95,34 @@ async def _chunks() -> dict[str, float]:
         }
 
 
-def typing() -> dict[str, float]:
-    """Milliseconds from a key press to its paint while text streams at full speed."""
-    return asyncio.run(_typing())
-
-
-async def _typing() -> dict[str, float]:
+def typing(keys: int = 150) -> dict[str, float]:
+    """Milliseconds from a key press to its paint while text streams at full speed from this process."""
     from llmos.tui.probe_backend import ProbeBackend
 
-    async with _app(ProbeBackend(tokens_per_second=400)) as (_, screen):
+    return asyncio.run(_typing(ProbeBackend(tokens_per_second=400), keys))
+
+
+def typing_kernel(keys: int = 150) -> dict[str, float]:
+    """The same while the kernel writes as fast as it can: a 15M model with random weights."""
+    from pathlib import Path
+
+    from llmos.bench.random_gguf import M15, write_random_gguf
+    from llmos.folders import folders
+    from llmos.settings import Settings
+    from llmos.tui.real_backend import RealBackend
+
+    file = Path(folders().cache) / "random-15M.gguf"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        write_random_gguf(file, M15, quantisation="Q8_0")
+    settings = Settings()
+    settings.model.name = str(file)
+    settings.chat.titles = "off"
+    return asyncio.run(_typing(RealBackend(settings, safe_mode=True), keys))
+
+
+async def _typing(backend: Any, keys: int) -> dict[str, float]:
+    async with _app(backend) as (_, screen):
         face = screen.face
         painted = asyncio.Event()
         original = face._display
@@ -108,15 +132,12 @@ async def _typing() -> dict[str, float]:
             painted.set()
 
         face._display = display
-        screen.send("begin")
-        while not screen.transcript.blocks or not face.turns:
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0.5)
         from textual import events
 
         waits: list[float] = []
         costs: list[float] = []
-        for number in range(150):
+        for number in range(keys):
+            await _writing(screen)
             length = len(screen.prompt.text)
             painted.clear()
             begin, cpu = time.perf_counter(), time.process_time()
@@ -128,15 +149,24 @@ async def _typing() -> dict[str, float]:
             waits.append((time.perf_counter() - begin) * 1000)
             costs.append((time.process_time() - cpu) * 1000)
             await asyncio.sleep(0.013 + number % 7 * 0.004)
-        streaming = float(bool(face.turns))
         waits.sort()
         costs.sort()
         return {
             "cpu_p99": costs[int(len(costs) * 0.99)],
             "median": waits[len(waits) // 2],
             "p99": waits[int(len(waits) * 0.99)],
-            "streaming_to_the_end": streaming,
+            "tokens_per_second": (await backend.status("")).tokens_per_second,
         }
+
+
+async def _writing(screen: Any) -> None:
+    """Return while an answer is being written; begin another where the last one has ended."""
+    if screen.face.turns:
+        return
+    screen.send("begin")
+    while not (screen.transcript.blocks and screen.face.turns and screen.transcript.blocks[-1].text):
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.3)
 
 
 def chats() -> dict[str, float]:
@@ -228,6 +258,7 @@ PROBES = {
     "first_paint": first_paint,
     "chunks": chunks,
     "typing": typing,
+    "typing_kernel": typing_kernel,
     "chats": chats,
     "memory": memory,
     "slow_bytes": slow_bytes,
@@ -235,8 +266,11 @@ PROBES = {
 
 
 def main() -> None:
-    """Run the probe named on the command line."""
-    print(json.dumps(PROBES[sys.argv[1]]()))
+    """Run the probe named on the command line, with its numbers."""
+    name, *words = sys.argv[1:]
+    options = {key: int(value) for key, _, value in (word.partition("=") for word in words)}
+    function: Any = PROBES[name]
+    print(json.dumps(function(**options)))
 
 
 if __name__ == "__main__":

@@ -35,9 +35,13 @@ class TabScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Tab bar, body, status bar."""
-        yield TabBar()
+        tabs, status = TabBar(), StatusBar()
+        # Filled before they are mounted, so that the first frame is whole.
+        tabs.show(self.face.tab_names, self.face.present_tab)
+        status.show(self.face.figures)
+        yield tabs
         yield from self.compose_body()
-        yield StatusBar()
+        yield status
 
     def compose_body(self) -> ComposeResult:
         """The widgets of this tab, between the two bars."""

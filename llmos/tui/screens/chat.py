@@ -32,6 +32,8 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
         super().__init__()
         self._filling = False
         self._parts_there = asyncio.Event()
+        # This screen comes with the first frame: no style is older than the app's.
+        self._css_update_count = self.app._css_update_count
         width = self.app.size.width
         classes = {"-narrow": width < WIDE, "-tiny": width < 40, "-list": width >= WIDE}
         self.set_classes([name for name, holds in classes.items() if holds])
@@ -66,7 +68,10 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
             [NewBelow(id="new-below"), Completion(id="completion")],
             before="#prompt",
         )
-        await self.query_one("#list-place").mount(ChatList(id="chats"))
+        place = self.query_one("#list-place")
+        if not place.is_attached:
+            return  # The user left at once.
+        await place.mount(ChatList(id="chats"))
         self._parts_there.set()
 
     def on_resize(self, event: events.Resize) -> None:

@@ -35,11 +35,17 @@ class ChatBase(TabScreen):
         self.chat_title = ""
         self.messages: list[Message] = []
         self.editing = ""
+        self._transcript: Transcript | None = None
 
     @property
     def alive(self) -> bool:
         """False while the program ends: events may still come, but there is nothing to draw on."""
-        return self.is_running and bool(self.query("#transcript"))
+        if not (self.is_running and self.is_attached):
+            return False
+        # Asked for every token: the way through all widgets is taken once.
+        if self._transcript is None or not self._transcript.is_attached:
+            self._transcript = next(iter(self.query(Transcript)), None)
+        return self._transcript is not None
 
     @property
     def filled(self) -> bool:

@@ -131,8 +131,10 @@ class TurnActions(ChatBase):
         if not self.alive:
             return
         here = drawer.chat_id == self.chat_id
-        if here and isinstance(event, TextDelta | ThinkingDelta | ToolAsked | ToolDone):
-            self.mark_new_below()
+        if isinstance(event, TextDelta | ThinkingDelta | ToolAsked | ToolDone):
+            if here:
+                self.mark_new_below()
+            return
         if isinstance(event, ApprovalNeeded):
             self._ask(drawer, here)
         elif isinstance(event, Notice) and not here:
