@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from llmos.types import Notice
 
 _log = logging.getLogger(__name__)
 
+#: A half-written state that is older than this is nobody's any more.
+_PART_SECONDS = 3600.0
 #: Shorter states are evaluated faster than they are read.
 LEAST_TOKENS = 128
 
@@ -123,7 +126,14 @@ class Swap:
                 path.unlink()
 
     def trim(self) -> None:
-        """Delete the states used longest ago until the rest is within the cap."""
+        """Delete the states used longest ago until the rest is within the cap.
+
+        What a kill left half-written goes too.
+        """
+        for path in self.folder.glob("*.kv.*.part"):
+            with contextlib.suppress(OSError):
+                if not _being_written(path):
+                    path.unlink()
         found = []
         for path in self.folder.glob("*.kv"):
             with contextlib.suppress(OSError):
@@ -136,3 +146,12 @@ class Swap:
             with contextlib.suppress(OSError):
                 path.unlink()
                 total -= size
+
+
+def _being_written(part: Path) -> bool:
+    """Whether the process that a half-written state names is there, and wrote to it today."""
+    import psutil
+
+    number = part.name.rsplit(".", 2)[1]
+    recent = time.time() - part.stat().st_mtime < _PART_SECONDS
+    return number.isdigit() and recent and psutil.pid_exists(int(number))

@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS summary_pages (
     summary_row INTEGER NOT NULL,
     page_row INTEGER NOT NULL,
     PRIMARY KEY (page_row, summary_row)
-) WITHOUT ROWID;
+);
 CREATE INDEX IF NOT EXISTS summary_pages_summary ON summary_pages(summary_row);
 CREATE VIRTUAL TABLE IF NOT EXISTS summaries_fts USING fts5(text, chat, tokenize = 'porter unicode61');
 CREATE TRIGGER IF NOT EXISTS page_gone AFTER DELETE ON pages BEGIN

@@ -242,3 +242,12 @@ def test_a_turn_says_what_it_evaluated_and_that_pages_have_left(pager: Pager, ho
     assert list(pager._quiet._due) == ["c"]
     pager.turn_done(Turn("d", Message("user", "Hello"), Message("assistant", "Hi")))
     assert pager.store.turn_tokens("d") == (0, 0, 0, 0)
+
+
+def test_a_file_with_summaries_opens_again(pager: Pager, host: FakeHost) -> None:
+    evicted(pager, host, facts(12))
+    made(pager)
+    again = Pager(host)  # type: ignore[arg-type]
+    assert again.store.set_aside is None
+    assert again.store.summaries("c") == pager.store.summaries("c") != []
+    again.close()
