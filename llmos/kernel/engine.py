@@ -154,6 +154,7 @@ class Engine:
             *(ctypes.cast(base + width * row, pointer) for row in range(size))
         )
         self._outputs = (ctypes.c_int8 * size)()
+        self._row_type = ctypes.c_float * self.vocabulary
         batch = self._c.llama_batch()
         batch.token = ctypes.cast(self._tokens, type(batch.token))
         batch.pos = ctypes.cast(self._positions, type(batch.pos))
@@ -293,7 +294,9 @@ class Engine:
         pointer = self._c.llama_get_logits_ith(self._ctx, row)
         if not pointer:
             raise KernelError(f"Row {row} of the last batch has no logits.")
-        return np.ctypeslib.as_array(pointer, shape=(self.vocabulary,))
+        # Ten times as quick as np.ctypeslib.as_array, which counts for a small model.
+        place = ctypes.addressof(pointer.contents)
+        return np.frombuffer(self._row_type.from_address(place), np.float32)
 
     def check_finite(self, row: int) -> None:
         """Raise ``KernelError`` when a row's logits are NaN; llama.cpp would draw from them all the same.
