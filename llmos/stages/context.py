@@ -102,8 +102,9 @@ def extras_of(session: Any) -> dict[str, Any]:
     """What panels may ask of a session.
 
     Keys, each only where the session has it: ``embed`` (texts to vectors), ``embedder`` (its name once
-    it is started), ``embedder_path`` (its file), ``prepare_embedder`` (starts it), ``jobs`` (what runs in
-    the background), ``plugins`` (rows with ``name, state, tab, tools``).
+    it is started), ``embedder_path`` (its file now), ``find_embedder`` (its file, which a plugin may have
+    to make first), ``prepare_embedder`` (starts it), ``jobs`` (what runs in the background), ``plugins``
+    (rows with ``name, state, tab, tools``).
     """
     extras: dict[str, Any] = {}
     if getattr(session, "embedder", None) is not None:
@@ -112,6 +113,7 @@ def extras_of(session: Any) -> dict[str, Any]:
         # Asked each time: a plugin may bring the model after the panel was made.
         extras["embedder"] = port.name
         extras["embedder_path"] = port.path
+        extras["find_embedder"] = port.find
         extras["prepare_embedder"] = port.prepare
     jobs = getattr(session, "jobs", None)
     if jobs is not None:
@@ -158,19 +160,20 @@ class EmbedderPort:
             self._known.popitem(last=False)
         return found
 
+    async def find(self) -> Path | None:
+        """The embedding model's file; where none is known yet, the plugins are asked for theirs."""
+        models = getattr(self._session.plugins, "models", None)
+        if self.path() is None and models is not None:
+            await models()
+        return self.path()
+
     async def prepare(self) -> bool:
         """Start the embedder; True when it was not started before.
-
-        Where no model is known yet, the plugins are asked for theirs: one may have to make its file first.
 
         Raises:
             UserError: the model cannot be loaded.
         """
-        if self.path() is None:
-            models = getattr(self._session.plugins, "models", None)
-            if models is not None:
-                await models()
-        if self.path() is None or self.name():
+        if await self.find() is None or self.name():
             return False
         await self.embed(["start"])
         self._started = str(self._session.embedder.id())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llmos.plugins.contributions import Element
 from llmos.stages.frame import (
     Control,
+    Mark,
     Part,
     StageBase,
     StageContext,
@@ -20,6 +23,7 @@ from llmos.stages.frame import (
     live,
     visible,
 )
+from llmos.stages.tokenizers import cut_short, cuts_of_files, loaded_cut
 
 _COLOURS = ("primary", "accent", "secondary", "success", "warning")
 _SPELL = "How many letters r are in strawberry?"
@@ -74,6 +78,22 @@ def bpe_steps(text: str, steps: int) -> tuple[list[bytes], list[Merge]]:
     return tokens, merges
 
 
+def coloured(pieces: Sequence[bytes], ids: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Tokens as cells, neighbours in different colours.
+
+    Args:
+        pieces: bytes of each token.
+        ids: their numbers, written behind them; empty for none.
+    """
+    labels = [visible(piece) for piece in pieces]
+    if ids:
+        labels = [f"{label} {number}" for label, number in zip(labels, ids, strict=True)]
+    return [
+        {"label": label, "weight": max(1, len(label)), "colour": _COLOURS[place % 5], "key": str(place)}
+        for place, label in enumerate(labels)
+    ]
+
+
 class TokensStage(StageBase):
     """The loaded model's tokenizer, and BPE step by step on the user's text."""
 
@@ -95,6 +115,7 @@ class TokensStage(StageBase):
             Control("auto", "button", "Ten merges", key="r"),
             Control("reset", "button", "Reset", key="0"),
             Control("spell", "button", "Ask it to spell", key="s"),
+            Control("add", "button", "Ask it to add", key="a"),
         )
 
     async def figures(self, context: StageContext) -> list[StageFigure]:
@@ -127,19 +148,14 @@ class TokensStage(StageBase):
         text = str(state.get("text", ""))
         tokens = await kernel.tokenize(text)
         pieces = await kernel.pieces(tokens)
-        cells = [
-            {
-                "label": visible(piece),
-                "weight": max(1, len(visible(piece))),
-                "colour": _COLOURS[place % 5],
-                "key": str(place),
-            }
-            for place, piece in enumerate(pieces)
-        ]
         rows = [[visible(piece), token, piece.hex(" ")] for token, piece in zip(tokens, pieces, strict=True)]
         size = len(text.encode())
         parts = [
-            Part(Element("cells", {"cells": cells}, f"{len(tokens)} tokens of {size} bytes"), "live", name),
+            Part(
+                Element("cells", {"cells": coloured(pieces)}, f"{len(tokens)} tokens of {size} bytes"),
+                "live",
+                name,
+            ),
             Part(
                 Element(
                     "table", {"columns": ["token", "id", "bytes"], "rows": rows, "keys": []}, "Ids and bytes"
@@ -149,18 +165,9 @@ class TokensStage(StageBase):
             ),
         ]
         made, merges = bpe_steps(text, int(state.get("merges", 0)))
-        bpe_cells = [
-            {
-                "label": visible(piece),
-                "weight": max(1, len(piece)),
-                "colour": _COLOURS[place % 5],
-                "key": str(place),
-            }
-            for place, piece in enumerate(made)
-        ]
         title = f"BPE from scratch on this text: {len(merges)} merges, {len(made)} tokens"
         parts.append(
-            Part(Element("cells", {"cells": bpe_cells}, title), "live", "byte pair encoding of your text")
+            Part(Element("cells", {"cells": coloured(made)}, title), "live", "byte pair encoding of your text")
         )
         known = self._recorded(context)
         merge_rows = [
@@ -187,14 +194,35 @@ class TokensStage(StageBase):
                         Element("plot", plot, "Compression against vocabulary"), "recorded", "record: tokenizer"
                     )
                 )
-        if state.get("spelled"):
-            parts.append(
-                Part(
-                    Element("text", {"markdown": f"**{_SPELL}**\n\n{state['spelled']}"}, "Spelling"),
-                    "live",
-                    name,
-                )
-            )
+        for asked, said, right in state.get("tried", ()):
+            text = f"**{asked}**\n\n{said or '(nothing)'}\n\nRight would be: {right}"
+            parts.append(Part(Element("text", {"markdown": text}, "Why it is hard, tried"), "live", name))
+        return parts
+
+    async def later(self, context: StageContext, state: State) -> list[Part]:
+        """Several tokenizers side by side: large vocabularies take a moment to load."""
+        text = str(state.get("text", ""))
+        cuts = [await loaded_cut(context, text), *await cuts_of_files(context, text)]
+        if context.record is not None:
+            cuts += cut_short(text, context.record.merges(), context.record.name)
+        size = len(text.encode())
+        rows = [
+            [one.name, one.kind, f"{one.vocabulary:,}", len(one.ids), f"{size / max(1, len(one.ids)):.2f}"]
+            if not one.problem
+            else [one.name, one.problem, "", "", ""]
+            for one in cuts
+        ]
+        columns = ["tokenizer", "kind", "vocabulary", "tokens of this text", "bytes a token"]
+        table = {"columns": columns, "rows": rows, "keys": []}
+        source = "each tokenizer, now"
+        parts = [Part(Element("table", table, "Several tokenizers side by side"), "live", source)]
+        for one in cuts:
+            if not one.problem:
+                title = f"{one.name}: {len(one.ids)} tokens, with their ids"
+                cells = {"cells": coloured(one.pieces, one.ids)}
+                source = "record: merges" if one.recorded else f"the tokenizer of {one.name}, now"
+                mark: Mark = "recorded" if one.recorded else "live"
+                parts.append(Part(Element("cells", cells, title), mark, source))
         return parts
 
     def _recorded(self, context: StageContext) -> dict[bytes, int]:
@@ -212,5 +240,15 @@ class TokensStage(StageBase):
         if action == "reset":
             return {**state, "merges": 0}
         if action == "spell":
-            return {**state, "spelled": await answer(context.kernel, _SPELL, 48)}
+            return await self._tried(context, state, _SPELL, "3")
+        if action == "add":
+            one, other = random.Random(f"add-{len(state.get('tried', ()))}").sample(range(1234, 9876), 2)
+            return await self._tried(context, state, f"What is {one} + {other}?", f"{one + other}")
         return state
+
+    async def _tried(self, context: StageContext, state: State, asked: str, right: str) -> State:
+        """Ask the model, and show its question as the tokens that it sees."""
+        pieces = await context.kernel.pieces(await context.kernel.tokenize(asked))
+        seen = " | ".join(visible(one) for one in pieces)
+        said = f"{await answer(context.kernel, asked, 48)}\n\nIt read: `{seen}`"
+        return {**state, "tried": [(asked, said, right), *state.get("tried", ())][:4]}

@@ -47,6 +47,8 @@ PLANTED = {
     "prize": {str(year): f"Winner{year} Talo" for year in range(2019, 2026)},
     "absent": [f"Absent{n} Kiro" for n in range(5)],
 }
+#: Merges of a byte pair encoding in the record's alphabet (Ġ is a space): left, right, uses.
+MERGES = [["l", "o", 9], ["lo", "w", 8], ["Ġ", "low", 7], ["e", "r", 6], ["Ġlow", "er", 5], ["Ã", "©", 4]]
 ABOUT = {
     "version": 1,
     "name": "tiny",
@@ -77,7 +79,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> BuildRecord:
         "redacted": {}, "sources": {"test": {"bytes_out": 7000}},
     }  # fmt: skip
     files: dict[str, Any] = {"record.json": ABOUT, "planted.json": PLANTED, "funnel.json": funnel,
-                             "checkpoints.json": [], "scaling.json": [], "merges.json": [], "vocabulary.json": [],
+                             "checkpoints.json": [], "scaling.json": [], "merges.json": MERGES, "vocabulary.json": [],
                              "scores.json": {}, "pairs.json": [], "sft_examples.json": [],
                              "reward_head.json": {"vector": [1.0], "bias": 0.0, "scale": 1.0, "accuracy": 0.9}}  # fmt: skip
     for name, value in files.items():
