@@ -45,10 +45,15 @@ def _shared(function: Any) -> Any:
 
 def _run(stage: str, **values: Any) -> None:
     """Run one stage (and what it needs), with a sentence instead of a traceback."""
+    _run_with(stage, values)
+
+
+def _run_with(stage: str, values: dict[str, Any], **further: Any) -> None:
+    """The same, with what only one stage takes."""
     try:
         from llmos.foundry.build import RUNNERS, BuildOptions
 
-        result = RUNNERS[stage](BuildOptions(**values), click.echo)
+        result = RUNNERS[stage](BuildOptions(**values), click.echo, **further)
     except ModuleNotFoundError as error:
         raise UserError(
             f"llmos build needs the package '{error.name}', which is not installed: "
@@ -88,24 +93,42 @@ for _stage, _text in _STAGES.items():
 @click.option("--model", type=click.Path(path_type=Path), default=None,
               help="Measure this GGUF file instead of a build's.")  # fmt: skip
 @click.option(
-    "--items", type=click.IntRange(1, 100_000), default=2000, show_default=True, help="Items an ability."
+    "--items", type=click.IntRange(1, 100_000), default=None, help="Items an ability; 2000 for a model file."
 )
 @click.option("--voters", type=click.IntRange(0, 10_000), default=0, help="Items for majority voting.")
 @click.option("--ability", "abilities", multiple=True, help="Only these abilities; may be given again.")
+@click.option("--role", "roles", multiple=True, type=click.Choice(["base", "sft", "dpo", "chat"]),
+              help="Of a build: only the model after this stage; may be given again.")  # fmt: skip
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="Of a build: write the table of all scores into this Markdown page.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def evaluate_command(
-    model: Path | None, items: int, voters: int, abilities: tuple[str, ...], as_json: bool, **values: Any
+    model: Path | None,
+    items: int | None,
+    voters: int,
+    abilities: tuple[str, ...],
+    roles: tuple[str, ...],
+    page: Path | None,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Answer generated held-out items and count what is right."""
     if model is None:
-        _run("evaluate", **values)
+        _run_with("evaluate", values, roles=roles, items=items or 0, voters=voters)
+        if page is not None:
+            from llmos.foundry.score_stages import write_page
+
+            try:
+                write_page(json.loads((values["out"] / "scores.json").read_text()), page)
+            except (OSError, ValueError) as error:
+                raise UserError(f"llmos build evaluate: {error}") from error
         return
     if not model.is_file():
         raise UserError(f"There is no model file at {model}: give a GGUF file with --model.")
     from llmos.foundry.evaluate import evaluate, main_score
 
     try:
-        results = asyncio.run(evaluate(model, items, values["seed"], abilities, voters=voters))
+        results = asyncio.run(evaluate(model, items or 2000, values["seed"], abilities, voters=voters))
     except ValueError as error:
         raise UserError(f"llmos build evaluate: {error}") from error
     summaries = {name: result.summary() for name, result in results.items()}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from llmos.foundry.config import model_config
 from llmos.foundry.funnel.funnel import Funnel
@@ -249,28 +247,42 @@ def run_export(options: BuildOptions, report: Report = print) -> Path:
     return ship(options.out, options.out / "models", options.depth, report)
 
 
-def run_evaluate(options: BuildOptions, report: Report = print) -> Path:
-    """Stage 9: scores of base, fine-tuned and final model on the same items."""
-    from llmos.foundry.evaluate import compare, evaluate
+def run_evaluate(
+    options: BuildOptions, report: Report = print, *, roles: Iterable[str] = (), items: int = 0, voters: int = 0
+) -> Path:
+    """Stage 9: scores of the model after every stage, on the same items.
+
+    Args:
+        options: see there.
+        report: gets a line an ability.
+        roles: only these (``base``, ``sft``, ``dpo``, ``chat``); what others have is kept.
+        items: items an ability; by default what the depth is meant for.
+        voters: items for majority voting of the chat model.
+    """
+    from llmos.foundry.export import export
+    from llmos.foundry.score_stages import ROLES, score_role, summarise
 
     folder = run_export(options, report)
-    target = options.out / "scores.json"
-    if target.exists():
+    target, kept = options.out / "scores.json", options.out / "scores"
+    if target.exists() and not roles:
         return target
-    count = max(4, int(LENGTHS[options.depth].items * options.scale))
-    found: dict[str, Any] = {}
-    results = {}
-    for role in ("base", "sft", "chat"):
-        path = next(folder.glob(f"*-{role}-*.gguf"))
-        results[role] = asyncio.run(evaluate(path, count, seed=options.seed))
-        found[role] = {name: result.summary() for name, result in results[role].items()}
-        report(f"{role}: {len(found[role])} abilities, {count} items each")
-    found["sft_to_chat"] = compare(results["sft"], results["chat"])
-    target.write_text(json.dumps(found, indent=1))
+    count = items or max(4, int(LENGTHS[options.depth].items * options.scale))
+    for role in roles or ROLES:
+        if role == "dpo":  # the model between fine-tuning and practice is measured and not shipped
+            path = kept / "dpo.gguf"
+            kept.mkdir(parents=True, exist_ok=True)
+            weights = options.out / "preferences" / "final.pt"
+            export(weights, options.out / "tokenizer.json", path, name="after DPO", chat=True)
+        else:
+            path = next(folder.glob(f"*-{role}-*.gguf"))
+        threads = 1 if options.workers == 1 else 0
+        score_role(kept, role, path, count, voters=voters if role == "chat" else 0, seed=options.seed,
+                   threads=threads, report=report)  # fmt: skip
+    target.write_text(json.dumps(summarise(kept), indent=1))
     return target
 
 
-RUNNERS: dict[str, Callable[[BuildOptions, Report], Path]] = {
+RUNNERS: dict[str, Callable[..., Path]] = {
     "data": run_data,
     "tokenizer": run_tokenizer,
     "pretrain": run_pretrain,

@@ -214,7 +214,7 @@ def _draw(
                 model,
                 part[1],
                 stop=stop,
-                limit=110,
+                limit=150,
                 temperature=options.temperature,
                 seed=seed,
                 group=options.group,

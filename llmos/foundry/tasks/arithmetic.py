@@ -82,7 +82,8 @@ def _digits(number: int, width: int) -> list[int]:
 
 def _sum_steps(a: int, b: int) -> str:
     width = max(len(str(a)), len(str(b)))
-    carry, lines, out = 0, [], ""
+    # Written to one length first: else the place of a digit is read off wrongly where lengths differ.
+    carry, lines, out = 0, [f"{a:0{width}} + {b:0{width}}"], ""
     for place, x, y in zip(_PLACES, _digits(a, width), _digits(b, width), strict=False):
         total = x + y + carry
         extra = f" + {carry}" if carry else ""
@@ -99,7 +100,7 @@ def _sum_steps(a: int, b: int) -> str:
 
 def _difference_steps(a: int, b: int) -> str:
     width = len(str(a))
-    borrow, lines, out = 0, [], ""
+    borrow, lines, out = 0, [f"{a:0{width}} - {b:0{width}}"], ""
     for place, x, y in zip(_PLACES, _digits(a, width), _digits(b, width), strict=False):
         top, taken = x, f"{y}" + (f" - {borrow}" if borrow else "")
         need = y + borrow
@@ -267,29 +268,33 @@ _JOIN = (
 
 
 def word_problem(rng: random.Random, split: Split) -> Conversation:
-    """Two steps with numbers up to about 60, each step a line of the thinking."""
+    """Two steps with numbers up to about 60, each worked out digit by digit as sums are."""
     fresh = split is not Split.TRAIN
     who, what = rng.choice(_NEW_PEOPLE if fresh else _PEOPLE), rng.choice(_NEW_THINGS if fresh else _THINGS)
     while True:
         total = start = rng.randrange(5, 40)
-        lines, actions = [], []
+        lines, actions, thoughts = [], [], []
         for _ in range(2):
             if rng.random() < 0.5 or total < 4:
                 n = rng.randrange(2, 20)
                 actions.append(rng.choice(phrases(_MORE, split)).format(n=n))
                 lines.append(f"{total} + {n} = {total + n}")
+                thoughts.append(steps(total, "+", n))
                 total += n
             else:
                 n = rng.randrange(2, min(20, total))
                 actions.append(rng.choice(phrases(_LESS, split)).format(n=n))
                 lines.append(f"{total} - {n} = {total - n}")
+                thoughts.append(steps(total, "-", n))
                 total -= n
         if held_out(f"{start};{';'.join(lines)}") == fresh:
             break
     end = rng.choice(phrases(_END, split)).format(t=what, p=who)
     asked = rng.choice(phrases(_JOIN, split)).format(p=who, a=start, t=what, x=actions[0], y=actions[1], e=end)
     return Conversation(
-        [user(asked), assistant(f"The answer is {total}.", "\n".join(lines))], kind="problem", answer=str(total)
+        [user(asked), assistant(f"The answer is {total}.", "\n".join(thoughts))],
+        kind="problem",
+        answer=str(total),
     )
 
 

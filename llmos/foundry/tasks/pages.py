@@ -208,10 +208,10 @@ _WHICH = (
 
 def which_page(rng: random.Random, split: Split) -> Conversation:
     """Pages once, then where some subjects stand: the shortest practice of citing."""
-    book = Notebook(rng, split, rng.choice((2, 3, 4, 5)), rng.choice((1, 2, 3)))
+    book = Notebook(rng, split, rng.choice((2, 3, 4, 5, 6)), rng.choice((1, 1, 1, 2)))
     where = {subject: number for _, subject, _, number in book.facts}
     turns: list[Turn] = []
-    for subject in pick(rng, list(where), rng.choice((2, 3, 4))):
+    for subject in pick(rng, list(where), rng.choice((3, 4, 5))):
         asked, reply = rng.choice(_WHICH), f"{subject} is on page [{where[subject]}]"
         if rng.random() < 0.15:
             subject, reply = subject_name(rng, split), NOT_IN_PAGES

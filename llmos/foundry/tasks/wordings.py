@@ -26,7 +26,8 @@ _OBJECTS = (
     "{r} for {s}", "{s}: {r}", "{s} {r}", "the {s} {r}",
 )  # fmt: skip
 _BARE = ("{s}: {r}", "{r} {s}", "{s} {r}", "{r} for {s}", "{s}, {r}", "the {r} of {s}", "{s}'s {r}", "and the {r} of {s}",
-         "what {r} has {s}", "what {r} does {s} have", "as {r} {s} has what", "{s} has which {r}")  # fmt: skip
+         "{r} belonging to {s}", "{r} that {s} has", "{r}, {s}", "{r} - {s}", "{r} in {s}", "{r} by {s}", "{r} with {s}",
+         "{r} written for {s}", "{r} as given for {s}", "{r} from the page of {s}", "what {r} has {s}", "what {r} does {s} have", "as {r} {s} has what", "{s} has which {r}")  # fmt: skip
 _ENDS = (
     "",
     ".",
@@ -51,11 +52,12 @@ HELD_OPENINGS = ("find", "give me")
 
 def asked_for(rng: random.Random, noun: str, subject: str) -> str:
     """A question for an attribute: "what about the {noun} of {subject}?" and thousands like it."""
-    core = rng.choice(_BARE) if rng.random() < 0.25 else f"{rng.choice(_ORDERS)} {rng.choice(_OBJECTS)}"
+    core = rng.choice(_BARE) if rng.random() < 0.4 else f"{rng.choice(_ORDERS)} {rng.choice(_OBJECTS)}"
     text = core.replace("{r}", noun).replace("{s}", subject)
     lead = rng.choice(_LEADS)
     text = f"{lead} {text}" if lead else text
-    if rng.random() < 0.6:
+    # A word at the very start has no space before it and so other tokens than on the page.
+    if rng.random() < 0.4:
         text = text[0].upper() + text[1:]
     return text + rng.choice(_ENDS)
 
