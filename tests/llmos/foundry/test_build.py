@@ -46,7 +46,7 @@ def test_nano_build_runs_through_every_stage(tmp_path: Path) -> None:
 
     # One stage again with more items: what was measured of the others stays, the table takes both.
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- scores:begin -->old<!-- scores:end -->\nafter\n")
+    page.write_text("before\n<!-- scores:begin -->STALE<!-- scores:end -->\nafter\n")
     again = ["evaluate", *arguments, "--role", "chat", "--items", "5", "--voters", "2", "--page", str(page)]
     result = CliRunner().invoke(build, again, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -54,7 +54,7 @@ def test_nano_build_runs_through_every_stage(tmp_path: Path) -> None:
     assert wider["chat"]["pages_new_names"]["n"] == 5 and wider["base"]["pages_new_names"]["n"] == 4
     assert wider["chat"]["steps_majority_16"]["n"] == 2
     written = page.read_text()
-    assert written.startswith("before") and written.endswith("after\n") and "old" not in written
+    assert written.startswith("before") and written.endswith("after\n") and "STALE" not in written
     assert "| pages new names | value and page | 4/5 |" in written and "Change from SFT to DPO" in written
 
     from llmos.foundry.record_writer import write_record
