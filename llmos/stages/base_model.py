@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from llmos.stages.frame import (
     live,
     recorded,
 )
+from llmos.stages.statistics import COLUMNS, Share
+from llmos.types import SamplingSettings
 
 #: Words of a planted passage that are given; the next ones must be continued word by word.
 _GIVEN, _ASKED = 8, 6
@@ -35,26 +38,52 @@ async def remembers(kernel: Kernel, passage: str) -> tuple[bool, str]:
     return came.split()[: len(expected)] == expected, came
 
 
+async def surprise_of_rest(kernel: Kernel, passage: str) -> float:
+    """Mean surprise in bits a token at a passage's rest, after its beginning: low where it is known."""
+    words = passage.split()
+    start = max(1, len(await kernel.tokenize(" ".join(words[:_GIVEN]), bos=True)))
+    scores = (await kernel.score(await kernel.tokenize(passage, bos=True), start=start))[start:]
+    return -sum(scores) / max(1, len(scores)) / math.log(2)
+
+
 async def memorisation(kernel: Kernel, passages: dict[str, list[str]], context: StageContext) -> dict[str, Any]:
-    """Share of passages continued word by word, by how often they stood in the text.
+    """How well passages are remembered, by how often they stood in the text.
 
     Args:
         kernel: the base model.
         passages: planted passages by repetitions.
         context: progress and cancelling.
+
+    Returns:
+        by repetitions: ``known`` (continued word by word), ``of`` (asked), ``bits`` (mean surprise a token).
     """
     out: dict[str, Any] = {}
     total, done = sum(map(len, passages.values())), 0
     for times, group in sorted(passages.items(), key=lambda item: int(item[0])):
-        known = 0
+        known, bits, asked = 0, 0.0, 0
         for passage in group:
             if context.cancelled():
-                return out
+                break
             known += (await remembers(kernel, passage))[0]
+            bits += await surprise_of_rest(kernel, passage)
+            asked += 1
             done += 1
             context.progress(done, total, "passages asked")
-        out[times] = {"known": known, "of": len(group)}
+        if asked:
+            out[times] = {"known": known, "of": asked, "bits": bits / asked}
     return out
+
+
+async def dreams(kernel: Kernel, planted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the base model says past the end of its text, three draws each: nothing there can be known."""
+    last = int(str(planted["cut_off"])[:4])
+    name = str(planted["absent"][0])
+    found = []
+    for beginning in (f"In {last + 5} the Lantern Prize was given to", f"{name} is"):
+        for seed in range(3):
+            settings = SamplingSettings(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
+            found.append((beginning, await complete(kernel, beginning, 16, settings, stop=(".", "\n"))))
+    return found
 
 
 def file_sizes() -> list[tuple[str, int]]:
@@ -80,12 +109,13 @@ class BaseStage(StageBase):
     question = "What is a base model?"
 
     def controls(self, context: StageContext) -> Sequence[Control]:
-        """A text and two experiments."""
+        """A text and four experiments."""
         return (
             Control("text", "text", "Text", "What is the capital of France?", key="t"),
             Control("ask", "button", "Ask both", key="k"),
             Control("shots", "button", "Few-shot", key="f"),
             Control("memory", "button", "Measure memory", key="m"),
+            Control("dream", "button", "Past its end", key="d"),
         )
 
     async def figures(self, context: StageContext) -> list[StageFigure]:
@@ -116,15 +146,30 @@ class BaseStage(StageBase):
             parts.append(Part(Element("text", {"markdown": said or "(nothing)"}, title), "live", title))
         if state.get("memory"):
             rows = state["memory"]
-            labels = [f"read {times} times ({row['known']} of {row['of']})" for times, row in rows.items()]
-            bars = {"labels": labels, "values": [row["known"] / max(1, row["of"]) for row in rows.values()]}
-            parts.append(
+            labels = [f"read {times} times" for times in rows]
+            shares = [
+                Share(label, row["known"], row["of"]).row()
+                for label, row in zip(labels, rows.values(), strict=True)
+            ]
+            bits = {"labels": labels, "values": [row["bits"] for row in rows.values()], "unit": "bits"}
+            asked_now = "bundled base model, asked now"
+            table = {"columns": COLUMNS, "rows": shares, "keys": []}
+            parts += [
+                Part(Element("table", table, "Passages continued word by word"), "live", asked_now),
                 Part(
-                    Element("bars", bars, "Passages continued word by word"),
+                    Element("bars", bits, "Surprise at the rest, bits a token: less is better known"),
                     "live",
-                    "bundled base model, asked now",
-                )
-            )
+                    asked_now,
+                ),
+            ]
+        if state.get("dreams"):
+            table = {
+                "columns": ["asked", "it goes on"],
+                "rows": [list(one) for one in state["dreams"]],
+                "keys": [],
+            }
+            title = "Nothing there can be known: hallucination, three draws each"
+            parts.append(Part(Element("table", table, title), "live", "bundled base model, temperature 1"))
         sizes = [(name, size) for name, size in file_sizes() if size]
         bars = {"labels": [name for name, _ in sizes], "values": [size / 1e6 for _, size in sizes]}
         parts.append(Part(Element("bars", bars, "Two files, MB"), "live", "files of this program"))
@@ -137,7 +182,7 @@ class BaseStage(StageBase):
         return parts
 
     async def act(self, context: StageContext, state: State, action: str) -> State:
-        """Ask both, try few-shot, measure memorisation."""
+        """Ask both, try few-shot, measure memorisation, ask for what cannot be known."""
         base = await context.bundled("base")
         text = str(state.get("text", ""))
         if action == "ask":
@@ -159,4 +204,6 @@ class BaseStage(StageBase):
                 str(key): list(value) for key, value in context.need_record().planted()["memorised"].items()
             }
             return {**state, "memory": await memorisation(base, passages, context)}
+        if action == "dream":
+            return {**state, "dreams": await dreams(base, context.need_record().planted())}
         return state

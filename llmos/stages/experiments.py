@@ -17,14 +17,13 @@ from typing import TypeVar
 from llmos.formats import DEFAULT_SYSTEM_PROMPT, format_page, format_user_turn
 from llmos.kernel.protocol import Chunk, Finished, GenerateRequest, Kernel
 from llmos.stages.frame import StageContext, answer, complete
+from llmos.stages.ranks import log_probabilities, mean_rank, ranks_of
 from llmos.stages.statistics import Share
 from llmos.types import EffectClass, Message, SamplingSettings, ToolSpec
 
 T = TypeVar("T")
 _UNKNOWN = ("do not know", "don't know", "not know", "do not say", "don't have", "no information",
             "not familiar", "not sure", "cannot find", "unable to", "not aware")  # fmt: skip
-#: Candidates among which a continuation is judged; by chance one in eight is right.
-_CANDIDATES = 8
 #: Tokens of an answer that is timed.
 _TIMED = 32
 PYTHON = ToolSpec(
@@ -195,84 +194,60 @@ async def sampling(context: StageContext) -> Outcome:
     return Outcome(shares, context.model_name, examples, bars, "answers", len(examples) < len(tries))
 
 
-async def likelier(kernel: Kernel, beginning: str, candidates: Sequence[str]) -> int:
-    """Which of some continuations a model holds likeliest: place of the highest mean log-probability.
-
-    Args:
-        kernel: usually of a base model.
-        beginning: text before it.
-        candidates: continuations, each with its leading space.
-    """
-    before = len(await kernel.tokenize(beginning, bos=True))
-    best, place = float("-inf"), 0
-    for number, candidate in enumerate(candidates):
-        tokens = await kernel.tokenize(beginning + candidate, bos=True)
-        scores = (await kernel.score(tokens))[before:]
-        value = sum(scores) / max(1, len(scores))
-        if value > best:
-            best, place = value, number
-    return place
-
-
-def drawn(rng: random.Random, right: str, others: Sequence[str]) -> list[str]:
-    """The right candidate among wrong ones, in random order."""
-    rest = [one for one in others if one != right]
-    found = [right, *rng.sample(rest, min(_CANDIDATES - 1, len(rest)))]
-    rng.shuffle(found)
-    return found
-
-
 async def cut_off(context: StageContext) -> Outcome:
     """The planted prize by year: known up to the end of the text, made up beyond it."""
     planted = context.need_record().planted()
     base = await context.bundled("base")
     prize = {int(year): str(winner) for year, winner in planted["prize"].items()}
     last = int(str(planted["cut_off"])[:4])
-    rng, right, asked = random.Random("prize"), 0, 0
+    known = sorted(year for year in prize if year <= last)
+    winners = [f" {prize[year]}." for year in known]
+    table: list[list[float]] = []
     beyond: list[tuple[str, str]] = []
-    years = [*sorted(year for year in prize if year <= last), *range(last + 1, last + 11)]
-    by_time: dict[str, list[bool]] = {}
+    years = [*known, *range(last + 1, last + 11)]
     async for year in _each(years, context, "years asked"):
         beginning = f"In {year} the Lantern Prize was given to"
-        if year in prize:
-            candidates = drawn(rng, prize[year], sorted(set(prize.values())))
-            place = await likelier(base, beginning, [f" {one}" for one in candidates])
-            hit = candidates[place] == prize[year]
-            right += hit
-            asked += 1
-            by_time.setdefault(f"{year // 10 * 10} to {year // 10 * 10 + 9}", []).append(hit)
+        if year <= last:
+            table.append(await log_probabilities(base, beginning, winners))
         else:
             beyond.append((beginning, await complete(base, beginning, 8, stop=(".", "\n"))))
+    ranks = ranks_of(table)
     named = sum(bool(said.strip()) for _, said in beyond)
     shares = [
-        Share(f"winner picked from {_CANDIDATES} names, up to {planted['cut_off']}", right, asked),
+        Share(f"the year's winner ranks first of {len(winners)}, up to {planted['cut_off']}",
+              ranks.count(1), len(ranks)),
         Share("names somebody for a year after the text ends", named, len(beyond)),
-    ]
-    bars = {label: sum(hits) / len(hits) for label, hits in by_time.items()}
-    return Outcome(shares, "bundled base model", beyond, bars, "right", asked + len(beyond) < len(years))
+    ]  # fmt: skip
+    bars = {"by chance": (len(winners) + 1) / 2}
+    for decade in sorted({year // 10 * 10 for year in known[: len(ranks)]}):
+        part = [rank for year, rank in zip(known, ranks, strict=False) if year // 10 * 10 == decade]
+        bars[f"{decade} to {min(decade + 9, last)}"] = mean_rank(part)
+    unit = "mean rank of the right winner (1 is best)"
+    stopped = len(table) + len(beyond) < len(years)
+    return Outcome(shares, "bundled base model", beyond, bars, unit, stopped)
 
 
 async def reversal(context: StageContext) -> Outcome:
-    """Relations read in one direction only, scored in both."""
+    """Relations read in one direction only, scored in both: where does the right completion rank?"""
     pairs = [(str(name), str(about)) for name, about in context.need_record().planted()["reversal"]]
     base = await context.bundled("base")
-    rng, forth, back = random.Random("reversal"), 0, 0
+    there, back = list[list[float]](), list[list[float]]()
     examples: list[tuple[str, str]] = []
     async for name, about in _each(pairs, context, "relations scored"):
-        there = drawn(rng, about, [one for _, one in pairs])
-        picked = there[await likelier(base, f"{name} is", [f" {one}." for one in there])]
-        forth += picked == about
-        turned = about[0].upper() + about[1:]
-        names = drawn(rng, name, [one for one, _ in pairs])
-        who = names[await likelier(base, f"{turned} is", [f" {one}." for one in names])]
-        back += who == name
-        examples += [(f"{name} is …", picked), (f"{turned} is …", who)]
-    count = len(examples) // 2
+        asked, turned = f"{name} is", f"{about[0].upper()}{about[1:]} is"
+        there.append(await log_probabilities(base, asked, [f" {one}." for _, one in pairs]))
+        back.append(await log_probabilities(base, turned, [f" {one}." for one, _ in pairs]))
+        for beginning in (asked, turned):
+            examples.append((f"{beginning} …", await complete(base, beginning, 16, stop=(".", "\n"))))
+    found = {"as it was read": ranks_of(there), "turned around": ranks_of(back)}
     shares = [
-        Share(f"as it was read, picked from {_CANDIDATES}", forth, count),
-        Share(f"turned around, picked from {_CANDIDATES}", back, count),
+        Share(f"{way}: the right one ranks first of {len(pairs)}", ranks.count(1), len(ranks))
+        for way, ranks in found.items()
     ]
-    return Outcome(shares, "bundled base model", examples, stopped=count < len(pairs))
+    bars = {way: mean_rank(ranks) for way, ranks in found.items()}
+    bars["by chance"] = (len(pairs) + 1) / 2
+    unit = "mean rank of the right one (1 is best)"
+    return Outcome(shares, "bundled base model", examples, bars, unit, len(there) < len(pairs))
 
 
 async def system_one(context: StageContext) -> Outcome:

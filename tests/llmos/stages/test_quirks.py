@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from llmos.stages import experiments
-from llmos.stages.experiments import EXPERIMENTS, Experiment, Outcome, likelier, unknown
+from llmos.stages.experiments import EXPERIMENTS, Experiment, Outcome, unknown
 from llmos.stages.frame import StageContext, answer
 from llmos.stages.quirks import QuirksStage
+from llmos.stages.ranks import log_probabilities
 from llmos.types import SamplingSettings, UserError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -73,15 +75,39 @@ async def test_ten_draws_differ_and_the_likeliest_does_not(recorded: StageContex
     assert again == outcome.examples[13][1]
 
 
-async def test_the_likelier_continuation_is_that_of_the_plain_scores(recorded: StageContext) -> None:
+async def test_log_probabilities_are_sums_of_the_plain_scores(recorded: StageContext) -> None:
     kernel, beginning, candidates = recorded.kernel, "In 2024 it", [" was", " zzqx vrkp", " is in the"]
-    means = []
-    for candidate in candidates:
+    found = await log_probabilities(kernel, beginning, candidates)
+    for candidate, value in zip(candidates, found, strict=True):
         tokens = await kernel.tokenize(beginning + candidate, bos=True)
         start = len(await kernel.tokenize(beginning, bos=True))
-        scores = (await kernel.score(tokens))[start:]
-        means.append(sum(scores) / len(scores))
-    assert await likelier(kernel, beginning, candidates) == means.index(max(means))
+        assert value == pytest.approx(sum((await kernel.score(tokens))[start:]), abs=0.05)
+
+
+async def test_both_directions_are_ranked_among_all_completions(recorded: StageContext) -> None:
+    outcome = await outcome_of("reversal", recorded)
+    pairs = recorded.need_record().planted()["reversal"]
+    table = np.asarray(
+        [
+            await log_probabilities(recorded.kernel, f"{name} is", [f" {about}." for _, about in pairs])
+            for name, _ in pairs
+        ]
+    )
+    helped = table - table.mean(axis=0)
+    ranks = (helped >= np.diag(helped)[:, None]).sum(axis=1)
+    assert outcome.shares[0].of == outcome.shares[1].of == len(pairs)
+    assert outcome.shares[0].right == int((ranks == 1).sum())
+    assert outcome.bars["as it was read"] == pytest.approx(ranks.mean(), abs=0.4)
+    assert outcome.bars["by chance"] == (len(pairs) + 1) / 2
+    assert len(outcome.examples) == 2 * len(pairs)
+
+
+async def test_the_prize_is_scored_up_to_the_cut_off(recorded: StageContext) -> None:
+    outcome = await outcome_of("cutoff", recorded)
+    assert outcome.shares[0].of == 7 and "of 7, up to 2025-12" in outcome.shares[0].what
+    assert outcome.shares[1].of == 10
+    assert set(outcome.bars) == {"by chance", "2010 to 2019", "2020 to 2025"}
+    assert all("20" in asked for asked, _ in outcome.examples)
 
 
 async def test_without_the_record_it_says_what_is_missing(context: StageContext) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmos.stages.experiments import compute_questions, drawn, unknown
+from llmos.stages.experiments import compute_questions, unknown
+from llmos.stages.ranks import mean_rank, ranks_of
 from llmos.stages.statistics import Share, wilson
 
 
@@ -29,11 +29,20 @@ def test_the_interval_of_a_known_case() -> None:
     assert Share("x", 8, 10).row() == ["x", "8 of 10", "80%", "49% to 94%"]
 
 
-@given(st.lists(st.text(min_size=1), min_size=2, max_size=20, unique=True), st.integers())
-def test_candidates_hold_the_right_one_once(others: Sequence[str], seed: int) -> None:
-    found = drawn(random.Random(seed), others[0], others)
-    assert found.count(others[0]) == 1
-    assert len(found) == min(8, len(others)) == len(set(found))
+@given(st.integers(2, 6), st.integers(), st.floats(0.1, 50))
+def test_a_completion_that_wins_everywhere_is_not_known(count: int, seed: int, bias: float) -> None:
+    rng = random.Random(seed)
+    table = [[rng.uniform(-9, 0) for _ in range(count)] for _ in range(count)]
+    common = [[value + bias * (place == 0) for place, value in enumerate(row)] for row in table]
+    assert ranks_of(common) == ranks_of(table)
+    assert all(1 <= rank <= count for rank in ranks_of(table))
+
+
+def test_ranks_of_a_known_table() -> None:
+    assert ranks_of([[-1, -9, -9], [-9, -1, -9], [-9, -9, -1]]) == [1, 1, 1]
+    assert ranks_of([[-9, -1], [-1, -9]]) == [2, 2]
+    assert ranks_of([[-5, -5], [-5, -5]]) == [2, 2]  # equals are no knowledge
+    assert ranks_of([[-1, -2, -3]]) == [] and mean_rank([]) == 0.0
 
 
 def test_questions_for_tools_differ() -> None:
