@@ -1,247 +1,214 @@
-"""``llmos bench reason``: does time buy accuracy, and what does a batch of tries cost?
+"""``llmos bench reason``: does time buy accuracy, is it kept, and what does a batch of tries cost?
 
-Held-out sums and differences (operands of a range that no training item holds). Every question is
-answered ``tries`` times; single answer, majority of N and the adaptive rule are then judged by
-replaying the same samples. Intervals are 95 %, Wilson's for shares and paired by bootstrap for
-differences.
+Samples are taken once, kept in the cache folder by the model's hash, and replayed as a single try,
+as majorities and as the adaptive vote; a run that its deadline ends is gone on with by the next one.
+Intervals are 95 %: Wilson's for shares, by paired bootstrap for differences on the same items.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+import hashlib
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from llmos.bench.figures import Figure, figure
+from llmos.bench.plot import Dot, Series, plot
+from llmos.bench.reasoning_curve import MOST_TRIES, Point, Replay, paired, undecided
+from llmos.bench.reasoning_items import Item, make_items
+from llmos.bench.reasoning_samples import BLOCK, TOGETHER, Sampler, Samples, pace
 from llmos.kernel.client import KernelClient
 from llmos.kernel.locate import resolve
-from llmos.kernel.protocol import Chunk, Finished, GenerateRequest, LoadRequest
-from llmos.stages.statistics import wilson
-from llmos.types import Message, SamplingSettings
+from llmos.kernel.protocol import LoadRequest
+from llmos.settings import folders
+from llmos.types import ToolResult, UserError
 
 Say = Callable[[str], None]
-_SIZES = (1, 2, 4, 8, 16)
+PARTS = ("curve", "use", "batch")
+#: Tries that the plugin decodes together when nothing else is set.
+_TOGETHER = 4
+_PACE_SEED = 1_000
+#: Of the questions that are scored; nothing is chosen by them.
+SEED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A question with its true answer."""
-
-    question: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One try: normalised answer, tokens, mean log-probability."""
-
-    key: str
-    tokens: int
-    logprob: float
+def samples_file(model_hash: str, items: Sequence[Item]) -> Path:
+    """Where the samples of a model on these items are kept."""
+    text = "\n".join(f"{one.system}|{one.question}|{one.answer}" for one in items[:10])
+    asked = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return folders().cache / "bench" / f"reasoning-{model_hash[:12]}-{asked}.jsonl"
 
 
-def make_items(count: int, seed: int = 5) -> list[Item]:
-    """Sums and differences of held-out operands, in held-out order."""
-    from llmos.foundry.tasks.arithmetic import HELD_RANGE, WORDINGS, evaluate
-
-    rng = random.Random(f"reasoning-{seed}")
-    items = []
-    for _ in range(count):
-        a, b = rng.choice(HELD_RANGE), rng.choice(HELD_RANGE)
-        sign = rng.choice("+-")
-        if sign == "-" and a < b:
-            a, b = b, a
-        wording = rng.choice(WORDINGS[sign])
-        items.append(Item(wording.format(a=a, b=b), str(evaluate(a, sign, b))))
-    return items
-
-
-def paired_lower(better: Sequence[bool], worse: Sequence[bool], rounds: int = 2000) -> float:
-    """Lower bound of the 95 % interval of mean(better) - mean(worse), by paired bootstrap."""
-    gaps = [int(a) - int(b) for a, b in zip(better, worse, strict=True)]
-    rng = random.Random(1)
-    means = sorted(sum(rng.choices(gaps, k=len(gaps))) / len(gaps) for _ in range(rounds))
-    return means[int(0.025 * rounds)]
-
-
-def majority(samples: Sequence[Sample]) -> str:
-    """The answer with most votes; ties go to the better mean log-probability."""
-    from llmos_reason.voting import Tally, Try
-
-    tally = Tally()
-    for one in samples:
-        tally.add(Try(one.key, "", one.key, one.tokens, one.logprob))
-    won = tally.winner()
-    return won[0].key if won else ""
-
-
-def adaptive(samples: Sequence[Sample], threshold: float = 0.95) -> tuple[str, int]:
-    """Answer and tokens of the stopping rule, replayed on samples in their order."""
-    from llmos_reason.voting import Tally, Try
-
-    tally = Tally(threshold)
-    for one in samples:
-        tally.add(Try(one.key, "", one.key, one.tokens, one.logprob))
-        if tally.decided:
-            break
-    won = tally.winner()
-    return (won[0].key if won else ""), tally.tokens
-
-
-async def _answers(
-    kernel: KernelClient, question: str, samples: int, temperature: float, direct: bool = False
-) -> tuple[list[Sample], float]:
-    from llmos_reason.answers import key_of
-
-    rendered = await kernel.render_chat([Message("user", question)])
-    prompt = list(rendered.tokens)
-    if direct:  # no thinking: the answer must begin at once
-        prompt += await kernel.tokenize("It is", special=False)
-    texts, tokens, logs = [""] * samples, [0] * samples, [0.0] * samples
-    began = time.perf_counter()
-    request = GenerateRequest(
-        prompt,
-        sequence="bench",
-        max_tokens=160,
-        sampling=SamplingSettings(temperature=temperature),
-        stop=rendered.stop,
-        samples=samples,
-    )
-    async for event in kernel.generate(request):
-        if isinstance(event, Chunk):
-            texts[event.sample] += event.text
-        elif isinstance(event, Finished):
-            tokens[event.sample], logs[event.sample] = event.completion_tokens, event.mean_logprob
-    seconds = time.perf_counter() - began
-    keys = [key_of(kernel.parse_answer(text).content, question) for text in texts]
-    return [Sample(*one) for one in zip(keys, tokens, logs, strict=True)], seconds
-
-
-async def _accuracy(model: str, count: int, tries: int, say: Say) -> list[Figure]:
+async def _sample(
+    model: str, items: Sequence[Item], tries: int, seconds: float, threads: int, say: Say
+) -> tuple[Replay, int]:
+    """Take what is missing; gives the complete items and how many there are."""
+    path = resolve(model).path
     kernel = KernelClient()
-    items = make_items(count)
     try:
-        await kernel.load(LoadRequest(resolve(model).path, context=4096, max_sequences=12))
-        direct: list[bool] = []
-        greedy: list[bool] = []
-        rows: list[list[Sample]] = []
-        spent = {size: 0.0 for size in (0, *_SIZES)}
-        for number, item in enumerate(items):
-            one, seconds = await _answers(kernel, item.question, 1, 0.0, direct=True)
-            direct.append(one[0].key == item.answer)
-            spent[0] += seconds
-            one, seconds = await _answers(kernel, item.question, 1, 0.0)
-            greedy.append(one[0].key == item.answer)
-            spent[1] += seconds
-            row: list[Sample] = []
-            while len(row) < tries:
-                more, seconds = await _answers(kernel, item.question, min(8, tries - len(row)), 0.7)
-                row += more
-                for size in _SIZES[1:]:
-                    if len(row) - len(more) < size:
-                        spent[size] += seconds * min(1.0, (size - len(row) + len(more)) / len(more))
-            rows.append(row)
-            if number % 20 == 0:
-                say(f"question {number} of {count}")
+        request = LoadRequest(path, context=8192, max_sequences=BLOCK * TOGETHER + 4, threads=threads)
+        info = await kernel.load(request)
+        samples = Samples(samples_file(info.sha256_head, items))
+        sampler = Sampler(kernel, samples, undecided, tries, max(tries, MOST_TRIES))
+        say(f"samples in {samples.path}")
+        done = await sampler.take(items, seconds, say)
+        await kernel.load(replace(request, threads=0))  # the pace is that of the program itself
+        measured = await pace(sampler, make_items(10, seed=_PACE_SEED), _TOGETHER)
+        say(
+            f"pace: direct {measured['direct']:.2f} s, one try {measured['one']:.0f} tokens/s, "
+            f"{_TOGETHER} together {measured['several']:.0f} tokens/s"
+        )
+        numbers = [number for number, item in enumerate(items) if sampler.complete(number, item)]
     finally:
         await kernel.close()
-    return _curve(items, direct, greedy, rows, spent)
+    return Replay(items, samples, measured, numbers), done
 
 
-def _curve(
-    items: Sequence[Item],
-    direct: Sequence[bool],
-    greedy: Sequence[bool],
-    rows: Sequence[Sequence[Sample]],
-    spent: dict[int, float],
-) -> list[Figure]:
-    count = len(items)
-    figures = [
-        *_share("direct", direct, spent[0] / count),
-        *_share("thinking, one try", greedy, spent[1] / count),
-    ]
-    votes: dict[int, list[bool]] = {}
-    for size in _SIZES[1:]:
-        if size <= len(rows[0]):
-            pairs = zip(rows, items, strict=True)
-            votes[size] = [majority(row[:size]) == item.answer for row, item in pairs]
-            figures += _share(f"majority of {size}", votes[size], spent[size] / count)
-    largest = max(votes)
-    replayed = [adaptive(row[:largest]) for row in rows]
-    right = [key == item.answer for (key, _), item in zip(replayed, items, strict=True)]
-    used = sum(tokens for _, tokens in replayed)
-    whole = sum(sample.tokens for row in rows for sample in row[:largest])
-    figures += _share("adaptive", right, 0.0)
-    figures += [
-        figure("tokens saved by stopping early", 1 - used / max(1, whole), "share", ">=", 0.4),
-        figure(
-            "adaptive minus majority, lower bound", paired_lower(right, votes[largest]), "share", ">=", -0.02
-        ),
-        figure("thinking minus direct, lower bound", paired_lower(greedy, direct), "share", ">=", 0.0),
-        figure(
-            f"majority of {largest} minus one try, lower bound", paired_lower(votes[largest], greedy), "share"
-        ),
-    ]
-    return figures
+async def check_by_running(replay: Replay, say: Say) -> dict[int, list[tuple[str, bool]]]:
+    """Verdicts of every kept try, run in the code plugin's sandbox; empty where none holds."""
+    from llmos_code.limits import Limits
+    from llmos_code.runner import Runner
+    from llmos_code.tiers import Tiers
+    from llmos_reason.answers import key_of
+    from llmos_reason.checks import Checker
+    from llmos_reason.voting import Try
 
-
-def _share(name: str, right: Sequence[bool], seconds: float) -> list[Figure]:
-    low, high = wilson(sum(right), len(right))
-    share = sum(right) / len(right)
-    out = [figure(f"{name} ({low:.0%} to {high:.0%}, n={len(right)})", share, "share")]
-    if seconds:
-        out.append(figure(f"{name}: seconds a question", seconds, "s"))
-    return out
-
-
-async def _batch(shape: str, rounds: int, say: Say) -> list[Figure]:
-    """Eight tries of 128 tokens from one prefix of 1,000, together against one after the other."""
-    from llmos.bench.random_gguf import B1, M135, write_random_gguf
-
+    found: dict[int, list[tuple[str, bool]]] = {}
     with tempfile.TemporaryDirectory(prefix="llmos-reasoning-") as folder:
-        say(f"writing random weights: {shape}")
-        path = write_random_gguf(Path(folder) / "m.gguf", {"135M": M135, "1B": B1}[shape], quantisation="Q8_0")
-        kernel = KernelClient()
-        ratios = []
+        runner = Runner(Path(folder), Limits(), Tiers("auto"))
+
+        async def call(name: str, arguments: Mapping[str, Any]) -> ToolResult:
+            result = await asyncio.to_thread(runner.run, str(arguments["code"]))
+            return ToolResult(result.output or result.error, result.ok)
+
         try:
-            info = await kernel.load(LoadRequest(path, context=4096, max_sequences=12))
-            rng = random.Random(2)
-            prompt = [rng.randrange(300, info.vocabulary) for _ in range(1000)]
-
-            async def decode(samples: int) -> float:
-                began = time.perf_counter()
-                request = GenerateRequest(
-                    prompt, sequence="bench", max_tokens=128, sampling=SamplingSettings(temperature=1.0),
-                    samples=samples, bias={token: -1e9 for token in range(9)},
-                )  # fmt: skip
-                async for _ in kernel.generate(request):
-                    pass
-                return time.perf_counter() - began
-
-            await decode(1)  # the prefix is in the cache for both
-            for _ in range(rounds):
-                together = await decode(8)
-                apart = sum([await decode(1) for _ in range(8)])
-                ratios.append(together / apart)
-                say(f"{shape}: {ratios[-1]:.3f}")
+            for number in replay.numbers:
+                question = replay.items[number].question
+                checker = Checker(call, question)
+                verdicts: list[tuple[str, bool]] = []
+                for one in replay.samples.of(number, "tries"):
+                    key = key_of(one.text, question)
+                    tried = await checker.checked(Try(one.text, one.thinking, key, one.tokens, one.logprob))
+                    verdicts.append((tried.check.verdict, tried.check.decisive))
+                found[number] = verdicts
+        except UserError as error:
+            say(f"nothing is checked by running: {error}")
+            return {}
         finally:
-            await kernel.close()
-    middle = sorted(ratios)[len(ratios) // 2]
-    relation: Any = "<=" if shape == "135M" else ""
-    return [figure(f"8 tries together to one after the other, {shape}", middle, "ratio", relation, 0.6)]
+            runner.close()
+    return found
+
+
+def curve_figures(replay: Replay, tries: int, wanted: int) -> tuple[list[Figure], list[Point]]:
+    """Every figure of the replayed samples, and the points of the plot.
+
+    Args:
+        replay: the complete items.
+        tries: tries of every item.
+        wanted: items that were to be asked.
+    """
+    count = len(replay.numbers)
+    figures = [figure("questions with all their samples", count, "questions", ">=", wanted)]
+    if not count:
+        return figures, []
+    direct, single = replay.direct(), replay.single()
+    majorities, adaptive, checked = replay.majorities(tries), replay.adaptive(), replay.checked()
+    points = [direct, *replay.cuts(), single, *majorities, *adaptive, *checked]
+    for point in points:
+        low, high = point.interval
+        figures.append(
+            figure(f"{point.name} ({low:.0%} to {high:.0%}, n={count}): right", point.share, "share")
+        )
+        figures.append(figure(f"{point.name}: seconds a question", point.seconds, "s"))
+    for kind in dict.fromkeys(item.kind for item in replay.items):
+        part = replay.of_kind(kind)
+        if part.numbers:
+            ways = [part.direct(), part.single(), part.majorities(tries)[-1], part.adaptive()[-1]]
+            figures += [figure(f"{kind} (n={len(part.numbers)}), {w.name}", w.share, "share") for w in ways]
+    largest = majorities[-1]
+    early = replay.voted("adaptive", f"adaptive of {tries}", most=tries, early=True)
+    figures += [
+        *_difference("thinking minus direct", single, direct, 0.0),
+        *_difference(f"{largest.name} minus one try", largest, single, None),
+        *_difference("adaptive, 30 s allowed, minus one try", adaptive[-1], single, None),
+        *_difference(f"{early.name} minus {largest.name}", early, largest, -0.02),
+        figure(
+            f"tokens saved by stopping early, of {tries} tries",
+            1 - early.tokens / max(1e-9, largest.tokens),
+            "share",
+            ">=",
+            0.4,
+        ),
+    ]
+    if checked:
+        figures += _difference("checked minus adaptive, 30 s allowed", checked[-1], adaptive[-1], None)
+    return figures, points
+
+
+def _difference(name: str, better: Point, worse: Point, least: float | None) -> list[Figure]:
+    """A difference and the lower end of its interval, which the target is about."""
+    mean, low, high = paired(better.right, worse.right)
+    said = figure(f"{name} ({low:+.1%} to {high:+.1%})", mean, "share")
+    if least is None:
+        return [said]
+    return [said, figure(f"{name}, lower end", low, "share", ">=", least)]
+
+
+def drawing(points: Sequence[Point], model: str) -> str:
+    """The curve as SVG."""
+    names = {
+        "single": "one try, its thoughts cut or whole",
+        "majority": "majority of 2 to 32 tries",
+        "adaptive": "adaptive, 1 to 30 s allowed",
+        "checked": "adaptive, checked by running",
+    }
+    dots: dict[str, list[Dot]] = {name: [] for name in names}
+    for point in points:
+        low, high = point.interval
+        dot = Dot(max(point.seconds, 1e-3), point.share, low, high)
+        dots["single" if point.series == "direct" else point.series].append(dot)
+    series = [
+        Series(names[name], tuple(sorted(found, key=lambda dot: dot.x)))
+        for name, found in dots.items()
+        if found
+    ]
+    count = len(points[0].right)
+    title = f"{model}: {count} held-out questions, from a direct answer on"
+    return plot(title, "mean seconds a question, logarithmic", "share of right answers, 95 % interval", series)
+
+
+async def _curve(
+    model: str, asked: list[Item], tries: int, seconds: float, threads: int, target: str, say: Say
+) -> list[Figure]:
+    items = len(asked)
+    replay, done = await _sample(model, asked, tries, seconds, threads, say)
+    if done < items:
+        say(f"{done} of {items} questions have all their samples; run the command again to go on")
+    replay.checks = await check_by_running(replay, say)
+    figures, points = curve_figures(replay, tries, items)
+    if target and points:
+        path = Path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(drawing(points, resolve(model).path.stem.removesuffix("-Q8_0")), "utf-8")
+        say(f"drawn into {path}")
+    return figures
 
 
 def run(
     model: str = "",
     items: int = 200,
-    tries: int = 16,
+    tries: int = 32,
+    seconds: float = 150.0,
+    threads: int = 0,
+    parts: str = "curve,use,batch",
     shapes: str = "135M",
     rounds: int = 3,
+    new: int = 128,
+    plot: Any = "",
+    seed: int = SEED,
     quick: bool = False,
     say: Say = lambda text: None,
     **_: Any,
@@ -251,15 +218,50 @@ def run(
     Args:
         model: name or path; empty takes the bundled one.
         items: questions.
-        tries: samples a question.
-        shapes: random-weight shapes for the batch, by comma: ``135M``, ``1B``; empty for none.
-        rounds: repetitions of the batch; the median counts.
+        tries: samples a question; items whose vote is open then get up to 128.
+        seconds: of sampling; the next run goes on where this one ended.
+        threads: of sampling; 0 lets the kernel choose.
+        parts: out of ``curve``, ``use``, ``batch``, by comma.
+        shapes: random-weight shapes for the batch, by comma: ``135M``, ``1B``.
+        rounds: repetitions of ``use`` and ``batch``.
+        new: tokens of each try of the batch.
+        plot: file for the curve as SVG; empty draws none.
+        seed: of the questions; another one than the default is for trying things out.
         quick: fewer of everything.
         say: takes progress.
+
+    Raises:
+        UserError: no such part or shape.
     """
+    chosen = [part.strip() for part in str(parts).split(",") if part.strip()]
+    sizes = [size.strip() for size in str(shapes).split(",") if size.strip()]
+    if unknown := [part for part in chosen if part not in PARTS]:
+        raise UserError(f"There is no part {', '.join(unknown)}; there are {', '.join(PARTS)}.")
+    if unknown := [size for size in sizes if size not in ("135M", "1B")]:
+        raise UserError(f"There is no shape {', '.join(unknown)}; there are 135M and 1B.")
     if quick:
-        items, tries, rounds, shapes = 20, 4, 1, ""
-    figures = asyncio.run(_accuracy(model, int(items), int(tries), say))
-    for shape in filter(None, shapes.split(",")):
-        figures += asyncio.run(_batch(shape, int(rounds), say))
+        items, tries, rounds, new = min(int(items), 25), min(int(tries), 8), 1, min(int(new), 24)
+    figures: list[Figure] = []
+    if "curve" in chosen:
+        figures += asyncio.run(
+            _curve(
+                model,
+                make_items(int(items), int(seed)),
+                int(tries),
+                float(seconds),
+                int(threads),
+                str(plot),
+                say,
+            )
+        )
+    if "use" in chosen:
+        from llmos.bench.reasoning_use import measure
+
+        allowed = (1.0,) if quick else (1.0, 3.0)
+        figures += asyncio.run(measure(model, allowed, 2 if quick else 5, say))
+    if "batch" in chosen:
+        from llmos.bench.reasoning_batch import measure as measure_batch
+
+        for shape in sizes:
+            figures += asyncio.run(measure_batch(shape, int(rounds), int(new), say))
     return figures

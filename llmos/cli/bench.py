@@ -38,6 +38,8 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "reason": ("llmos.bench.reasoning:run", "Accuracy over thinking time."),
     "stages": ("llmos.bench.stages:run", "Panels of the Build tab: opening, and sliders."),
 }
+#: Other names of benchmarks.
+ALIASES = {"reasoning": "reason"}
 
 
 @click.command()
@@ -116,6 +118,7 @@ def _plugin(name: str) -> bool:
 
 
 def _function(name: str) -> Any:
+    name = ALIASES.get(name, name)
     if name in BENCHMARKS:
         module, _, function = BENCHMARKS[name][0].partition(":")
         if importlib.util.find_spec(module) is not None:
