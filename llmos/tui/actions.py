@@ -81,6 +81,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("prompt.newline", "New line", "ctrl+j,alt+enter,shift+enter", "prompt", "newline", False),
     Action("prompt.editor", "Write the prompt in $EDITOR", "ctrl+g", "prompt", "editor"),
     Action("prompt.template", "Insert a prompt template", "", "chat", "pick_template"),
+    Action("prompt.fit", "Cut a message that is too long to what fits", "alt+s", "chat", "fit"),
     Action("block.up", "Block above", "up,k", "block", "cursor(-1)", False),
     Action("block.down", "Block below", "down,j", "block", "cursor(1)", False),
     Action("block.first", "First block", "home,g", "block", "cursor_to('first')", False),

@@ -74,6 +74,7 @@ class TurnDrawer:
         self.text = text
         self.user_message: Message | None = None
         self.stats: TurnStats | None = None
+        self.error: UserError | None = None
         self.approval: ApprovalBlock | None = None
         self._reports: dict[tuple[str, str], TallyBlock] = {}
         self.done = False
@@ -100,7 +101,8 @@ class TurnDrawer:
                 await self._draw(event)
                 self._on_event(self, event)
         except UserError as error:
-            event = Notice(str(error), "error")
+            self.error = error
+            event = Notice(self._clean(str(error)), "error")
             self._keep(event)
             await self._draw(event)
             self._on_event(self, event)

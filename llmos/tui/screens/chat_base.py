@@ -27,6 +27,8 @@ class ChatBase(TabScreen):
         chat_id: id of the open chat; empty: a new one that is not stored yet.
         messages: its mounted messages, oldest first.
         editing: id of the message that the prompt will replace, or empty.
+        unsent: what was in the prompt before it.
+        fitting: of a message that was too long, the beginning that fits.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,8 @@ class ChatBase(TabScreen):
         self.chat_title = ""
         self.messages: list[Message] = []
         self.editing = ""
+        self.unsent = ""
+        self.fitting = ""
         self._transcript: Transcript | None = None
 
     @property
@@ -196,6 +200,13 @@ class ChatBase(TabScreen):
         """The chat's title on the right of the tab bar."""
         for bar in self.query(TabBar):
             bar.set_title(title)
+
+    def key_of(self, action_id: str) -> str:
+        """The keys of an action, as people write them."""
+        from llmos.tui.actions import action_by_id, keys_of
+
+        action = action_by_id(action_id)
+        return keys_of(action, self.face.options.keys) if action is not None else ""
 
     def set_hint(self, hint: str) -> None:
         """Keys that matter now, in the status bar."""

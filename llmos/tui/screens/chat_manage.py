@@ -285,9 +285,9 @@ class ChatActions(ChatBase):
             return
         self._draft_timer.stop()
         self._draft_timer = None
-        if not self.editing:
-            store = self.face.backend.store
-            await store.run(store.save_draft, self.chat_id or "new", self.prompt.full_text)
+        store = self.face.backend.store
+        text = self.unsent if self.editing else self.prompt.full_text
+        await store.run(store.save_draft, self.chat_id or "new", text)
 
     def remember_sent(self, text: str) -> None:
         """Keep what was sent for the history, and forget the draft."""

@@ -45,7 +45,11 @@ class TurnActions(ChatBase):
     def send(self, text: str, *, edit_of: str = "", options: Mapping[str, Any] | None = None) -> None:
         """Begin a turn with the user's text."""
         edit_of = edit_of or self.editing
+        unsent = self.unsent
         self.stop_editing()
+        if unsent.strip() and not self.prompt.text:
+            # What was being written before an earlier message was edited.
+            self.prompt.put_back(unsent)
         self.run_worker(self._send(text, edit_of, options), group=f"turn-{self.chat_id}", exit_on_error=True)
 
     async def _send(self, text: str, edit_of: str, options: Mapping[str, Any] | None) -> None:
@@ -66,7 +70,50 @@ class TurnActions(ChatBase):
         if edit_of:
             await self.cut_from(edit_of)
         events = backend.send(self.chat_id, text, edit_of=edit_of, options=options)
-        await self._run_turn(self.chat_id, text, events)
+        drawer = await self._run_turn(self.chat_id, text, events)
+        if drawer.error is not None and self.alive:
+            await self._put_back(drawer, text, edit_of)
+
+    async def _put_back(self, drawer: TurnDrawer, text: str, edit_of: str) -> None:
+        """A message that was refused is no part of the chat: it goes back into the prompt.
+
+        Of one that is too long the part that fits is kept at hand for ``action_fit``.
+        """
+        store = await self.store()
+        sent = drawer.user_message
+        if drawer.chat_id != self.chat_id or (sent and await store.run(store.message, sent.id) is not None):
+            return
+        kept = self.prompt.full_text
+        if edit_of:
+            # The branch that was left for the edit is the present one again.
+            leaf = await store.run(store.last_descendant, edit_of)
+            await store.run(store.set_leaf, self.chat_id, leaf)
+        await self.open_chat(self.chat_id)
+        told = str(drawer.error)
+        self.fitting = getattr(drawer.error, "fitting", "")
+        if self.fitting:
+            told += f" {self.key_of('prompt.fit')} keeps the beginning that fits."
+        await self.add_notice(self.face.clean(told), "error")
+        self.transcript.to_end()
+        if kept.strip() and kept.strip() != text.strip():
+            self.prompt.set_text(kept)
+            self.face.tell("The message was not sent; Up brings it back.", "warning")
+            return
+        if edit_of:
+            self.start_editing(edit_of, "")
+        self.prompt.put_back(text)
+
+    def action_fit(self) -> None:
+        """Keep of a message that is too long the beginning that fits; Up brings the whole back."""
+        text = self.prompt.full_text
+        if not self.fitting or not text.startswith(self.fitting) or text == self.fitting:
+            self.face.tell("The message has not been found too long.")
+            return
+        self.prompt.remember()
+        cut = len(text) - len(self.fitting)
+        self.prompt.put_back(self.fitting)
+        self.fitting = ""
+        self.face.tell(f"Cut by {cut:,} characters; Enter sends, Up brings the whole back.")
 
     def answer_again(self, message_id: str, options: Mapping[str, Any] | None = None) -> None:
         """Another answer beside an earlier one, or to a message of the user."""
@@ -80,7 +127,7 @@ class TurnActions(ChatBase):
             await self.cut_from(message_id)
         await self._run_turn(self.chat_id, "", backend.regenerate(self.chat_id, message_id, options))
 
-    async def _run_turn(self, chat_id: str, text: str, events: AsyncIterator[Event]) -> None:
+    async def _run_turn(self, chat_id: str, text: str, events: AsyncIterator[Event]) -> TurnDrawer:
         from llmos.tui.turns import TurnDrawer
 
         face = self.face
@@ -105,6 +152,7 @@ class TurnActions(ChatBase):
         if self.alive:
             self.set_hint("")
             await self._after_turn(chat_id, drawer)
+        return drawer
 
     async def _after_turn(self, chat_id: str, drawer: TurnDrawer) -> None:
         """Take over what was stored: ids, branches, the list's order."""
@@ -207,8 +255,9 @@ class TurnActions(ChatBase):
         elif await self.stop_turn():
             self.face.tell("Stopped; what came is kept.")
         elif self.editing:
+            unsent = self.unsent
             self.stop_editing()
-            self.prompt.set_text("")
+            self.prompt.put_back(unsent)
         elif self.has_class("-narrow") and self.has_class("-list"):
             self.remove_class("-list")
             self.prompt.focus()
@@ -218,6 +267,8 @@ class TurnActions(ChatBase):
 
     def start_editing(self, message_id: str, text: str) -> None:
         """The prompt holds an earlier message; sending it begins a branch."""
+        if not self.editing:
+            self.unsent = self.prompt.full_text
         self.editing = message_id
         self.prompt.add_class("-editing")
         self.prompt.set_text(text)
@@ -226,6 +277,8 @@ class TurnActions(ChatBase):
 
     def stop_editing(self) -> None:
         """The prompt holds a new message again."""
-        self.editing = ""
+        if self.editing:
+            self.prompt.remember()
+        self.editing = self.unsent = ""
         self.prompt.remove_class("-editing")
         self.set_hint("")

@@ -23,6 +23,11 @@ CHIP_LINES = 20
 _TAKEN = frozenset({"f6", "f7", "pageup", "pagedown"})
 
 
+def _large(text: str) -> bool:
+    """Whether a text is shown as a chip."""
+    return len(text) > CHIP_CHARACTERS or text.count("\n") >= CHIP_LINES
+
+
 class Prompt(TextArea, inherit_bindings=False):
     """Enter sends; Ctrl+J or Alt+Enter makes a new line; Up and Down at the edges go through history."""
 
@@ -105,10 +110,14 @@ class Prompt(TextArea, inherit_bindings=False):
 
     def sent(self) -> None:
         """The text was accepted: remember it and empty the prompt."""
+        self.remember()
+        self.set_text("")
+
+    def remember(self) -> None:
+        """Up brings back what is in the prompt now."""
         text = self.full_text
         if text.strip() and (not self.earlier or self.earlier[-1] != text):
             self.earlier.append(text)
-        self.set_text("")
 
     def action_newline(self) -> None:
         """Insert a line feed."""
@@ -162,13 +171,22 @@ class Prompt(TextArea, inherit_bindings=False):
 
     async def _on_paste(self, event: events.Paste) -> None:
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")
-        if len(text) > CHIP_CHARACTERS or text.count("\n") >= CHIP_LINES:
+        if _large(text):
             event.prevent_default()
             event.stop()
-            lines = text.count("\n") + 1
-            chip = f"[pasted text {len(self._chips) + 1}: {lines} lines, {len(text)} characters]"
-            self._chips[chip] = text
-            self.insert(chip)
+            self._insert_chip("pasted text", text)
+
+    def put_back(self, text: str) -> None:
+        """Replace the text by one that was sent or set aside; a large one becomes a chip."""
+        self.set_text("" if _large(text) else text)
+        if _large(text):
+            self._insert_chip("text", text)
+
+    def _insert_chip(self, name: str, text: str) -> None:
+        lines = text.count("\n") + 1
+        chip = f"[{name} {len(self._chips) + 1}: {lines} lines, {len(text)} characters]"
+        self._chips[chip] = text
+        self.insert(chip)
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Tell which word could be completed."""
