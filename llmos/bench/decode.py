@@ -1,9 +1,10 @@
-"""Speed of the kernel against a bare llama_decode loop: same file, same threads, same run.
+"""Speed of the kernel against a bare llama_decode loop: same process, same context, same threads.
 
-The two take turns in short rounds, so that whatever else the machine does falls on both: each
-round of the kernel is divided by the mean of the bare rounds before and after it, and the ratio
-is the median of these. The models have random weights, written once into a folder: speed does not depend on
-what the weights say.
+The two take turns in short rounds on one loaded model, so that whatever else the machine does falls
+on both, and so does where the weights lie in memory. Only decode steps count: from the first to the
+last token as the client sees them. Each round of the kernel is divided by the mean of the bare
+rounds before and after it, and the ratio is the median of these. The models have random weights,
+written once into a folder: speed does not depend on what the weights say.
 """
 
 from __future__ import annotations
@@ -11,17 +12,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llmos.bench.figures import Figure, figure
+from llmos.bench.measured_kernel import MeasuredKernel, Times
 from llmos.bench.random_gguf import B1, M15, M135, Quantisation, Shape, write_random_gguf
 from llmos.kernel.client import KernelClient
-from llmos.kernel.library import child_environment
 from llmos.kernel.protocol import Chunk, GenerateRequest, KernelError, LoadRequest, Prefilled
 from llmos.kernel.scheduler import CHUNK_ALONE
 from llmos.types import SamplingSettings
@@ -30,6 +30,7 @@ from llmos.types import SamplingSettings
 _ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 _PROMPT = 16
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,51 +45,12 @@ class Case:
 
 
 CASES = (
-    Case(M15, "Q8_0", 200, 15, 0.85),
-    Case(M135, "Q8_0", 40, 13, 0.95),
-    Case(B1, "Q4_0", 12, 9, 0.95),
+    Case(M15, "Q8_0", 120, 30, 0.85),
+    Case(M135, "Q8_0", 30, 30, 0.95),
+    Case(B1, "Q4_0", 10, 24, 0.95),
 )
 
 Say = Callable[[str], None]
-
-
-class BareLoop:
-    """The yardstick process; see ``bare_loop``."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def seconds(self, kind: str, first: int, second: int) -> float:
-        """Seconds of one job."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f"{kind} {first} {second}\n".encode())
-        return float(await self._process.stdout.readline())
-
-
-@contextlib.asynccontextmanager
-async def bare_loop(model: Path, threads: int, context: int) -> AsyncIterator[BareLoop]:
-    """A yardstick process for a model; ended at the end of the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "llmos.bench.bare_loop",
-        str(model),
-        str(threads),
-        str(context),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=child_environment(),
-    )
-    try:
-        assert process.stdout is not None
-        await process.stdout.readline()
-        yield BareLoop(process)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def _prompt(length: int) -> list[int]:
@@ -102,52 +64,100 @@ def _endless(kernel: KernelClient) -> dict[int, float]:
     return dict.fromkeys({0, *ends}, -1e9)
 
 
-async def _whole_path(kernel: KernelClient, tokens: int) -> float:
-    """Tokens per second from the first to the last token, as the client sees them."""
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One answer: tokens a second and processor seconds of this process a token, from the first token on."""
+
+    rate: float
+    client: float
+    times: Times
+
+
+async def _whole_path(kernel: MeasuredKernel, tokens: int, bias: dict[int, float]) -> _Round:
+    """One answer of this length, as the client sees it.
+
+    Random weights may end one sooner; one that has not even two tokens is asked for again.
+    """
     request = GenerateRequest(
         _prompt(_PROMPT),
-        max_tokens=tokens,
+        max_tokens=tokens + 1,
         sampling=SamplingSettings(),
-        bias=_endless(kernel),
+        bias=bias,
         sequence="bench",
         keep=False,
     )
-    count, first, last = 0, 0.0, 0.0
-    async for event in kernel.generate(request):
-        if isinstance(event, Chunk) and event.tokens:
-            last = time.perf_counter()
-            first = first or last
-            count += len(event.tokens)
-    if count < 2:
+    for _ in range(_TRIES):
+        count, first, last = 0, (0.0, 0.0), (0.0, 0.0)
+        await kernel.times()
+        async for event in kernel.generate(request):
+            if isinstance(event, Chunk) and event.tokens:
+                last = (time.perf_counter(), time.process_time())
+                first = last if not count else first
+                count += len(event.tokens)
+        if count > 1 and last > first:
+            break
+    else:
         raise KernelError("The model ends its answer at once; choose another one to measure.")
-    return (count - 1) / max(last - first, 1e-9)
+    rate = (count - 1) / (last[0] - first[0])
+    return _Round(rate, (last[1] - first[1]) / (count - 1), await kernel.times())
 
 
-async def _speed(kernel: KernelClient, bare: BareLoop, case: Case) -> list[Figure]:
-    await bare.seconds("decode", _PROMPT, case.tokens)
-    await _whole_path(kernel, case.tokens)
-    alone = [case.tokens / await bare.seconds("decode", _PROMPT, case.tokens)]
-    whole, ratios = [], []
-    for _ in range(case.rounds):
-        whole.append(await _whole_path(kernel, case.tokens))
-        alone.append(case.tokens / await bare.seconds("decode", _PROMPT, case.tokens))
-        ratios.append(whole[-1] / statistics.mean(alone[-2:]))
-    ratio = statistics.median(ratios)
-    name = f"decode at {case.shape.name}"
+async def _speed(kernel: MeasuredKernel, case: Case, say: Say) -> list[Figure]:
+    tokens, name = case.tokens, f"decode at {case.shape.name}"
+    # Random weights hardly ever end an answer; a bias is nothing that an ordinary answer has.
+    bias = {} if case.target else _endless(kernel)
+    await kernel.bare_decode(_PROMPT, tokens)
+    await _whole_path(kernel, tokens, bias)
+    bare = [await kernel.bare_decode(_PROMPT, tokens)]
+    rounds: list[_Round] = []
+    ratios: list[float] = []
+    for number in range(case.rounds):
+        rounds.append(await _whole_path(kernel, tokens, bias))
+        bare.append(await kernel.bare_decode(_PROMPT, tokens))
+        ratios.append(rounds[-1].rate * statistics.mean(seconds for seconds, _ in bare[-2:]) / tokens)
+        say(f"{case.shape.name}, round {number + 1} of {case.rounds}: {ratios[-1]:.3f} of the bare loop")
+    await kernel.detail(True)
+    parts = [await _whole_path(kernel, tokens, bias) for _ in range(max(1, case.rounds // 4))]
+    await kernel.detail(False)
+    processor = 1000 * statistics.median(spent for _, spent in bare) / tokens
+    spent = statistics.median(one.times.processor for one in rounds)
     return [
-        figure(f"{name}, whole path / bare loop", ratio, "ratio", ">=" if case.target else "", case.target),
-        figure(f"{name}, whole path", statistics.median(whole), "tokens/s"),
-        figure(f"{name}, bare loop", statistics.median(alone), "tokens/s"),
+        figure(
+            f"{name}, whole path / bare loop",
+            statistics.median(ratios),
+            "ratio",
+            ">=" if case.target else "",
+            case.target,
+        ),
+        figure(f"{name}, bare loop / whole path, processor time of the worker", processor / spent, "ratio"),
+        figure(f"{name}, whole path", statistics.median(one.rate for one in rounds), "tokens/s"),
+        figure(f"{name}, bare loop", tokens / statistics.median(seconds for seconds, _ in bare), "tokens/s"),
+        *_where(name, rounds, parts),
     ]
 
 
-async def _first_token(
-    kernel: KernelClient, bare: BareLoop, history: int = 2000, new: int = 64
-) -> list[Figure]:
+def _where(name: str, rounds: list[_Round], parts: list[_Round]) -> list[Figure]:
+    """Where the time of a token goes; ``parts`` are rounds in which it was booked in detail."""
+
+    def middle(of: list[_Round], value: Callable[[_Round], float], part: str) -> Figure:
+        return figure(f"{name}, a token: {part}", statistics.median(value(one) for one in of), "ms")
+
+    return [
+        middle(parts, lambda one: one.times.forward, "forward pass"),
+        middle(parts, lambda one: one.times.sampling, "sampling"),
+        middle(parts, lambda one: one.times.text, "token to text"),
+        middle(parts, lambda one: one.times.pipe, "pipe"),
+        middle(parts, lambda one: one.times.scheduler + one.times.between, "scheduler"),
+        middle(rounds, lambda one: one.times.processor, "worker, processor"),
+        middle(rounds, lambda one: 1000 * one.client, "client, processor"),
+    ]
+
+
+async def _first_token(kernel: MeasuredKernel, say: Say, history: int = 2000, new: int = 64) -> list[Figure]:
     """Time to the first token of a turn after a long history, against evaluating only the new tokens."""
     turns, evaluations = [], []
     base = _prompt(history)
-    await bare.seconds("evaluate", history, new)
+    say(f"first token after {history:,} tokens of history: reading them")
     for turn in range(6):
         before = GenerateRequest(base, max_tokens=1, bias=_endless(kernel), sequence="history")
         async for _ in kernel.generate(before):
@@ -161,7 +171,9 @@ async def _first_token(
                 turns.append(time.perf_counter() - start)
                 break
         await stream.aclose()  # type: ignore[attr-defined]
-        evaluations.append(await bare.seconds("evaluate", history, new))
+        while (await kernel.stats()).running:
+            await asyncio.sleep(0.001)
+        evaluations.append(await kernel.bare_evaluate("history", history, new))
     ratio = statistics.median(turns[1:]) / statistics.median(evaluations[1:])
     return [
         figure(
@@ -182,10 +194,11 @@ async def _held(kernel: KernelClient, sequence: str) -> int:
     return next((one.tokens for one in stats.sequences if one.name == sequence), 0)
 
 
-async def _stop(kernel: KernelClient, rounds: int = 6) -> list[Figure]:
+async def _stop(kernel: KernelClient, say: Say, rounds: int = 6) -> list[Figure]:
     """How much is still evaluated after a stop, in prefill chunks and in tokens, and how long it takes."""
     chunks, tokens, milliseconds = [], [], []
     for attempt in range(rounds):
+        say(f"stop, round {attempt + 1} of {rounds}")
         prompt = [20 + (attempt * 31 + position * 3) % 200 for position in range(1500)]
         stream = kernel.generate(GenerateRequest(prompt, sequence="stop"))
         done = 0
@@ -232,7 +245,7 @@ async def measure(
         model: measure on this file instead of the random-weight ones (without a target).
         folder: where the random-weight files are kept between runs; None throws them away.
         cases: sizes.
-        quick: a third of the rounds.
+        quick: a quarter of the rounds.
         say: told what is being done.
     """
     figures: list[Figure] = []
@@ -242,22 +255,21 @@ async def measure(
         if model is not None:
             cases = (Case(Shape(model.stem, 0, 0, 1, 1, 0, 0), "Q8_0", 60, 9, 0.0),)
         if quick:
-            cases = tuple(replace(case, rounds=max(1, case.rounds // 3)) for case in cases)
+            cases = tuple(replace(case, rounds=max(1, case.rounds // 4)) for case in cases)
         for case in cases:
             file = model or place / f"random-{case.shape.name}-{case.quantisation}.gguf"
             if not file.exists():
                 say(f"writing random weights of the {case.shape.name} shape")
                 write_random_gguf(file, case.shape, quantisation=case.quantisation, template="")
-            say(f"measuring {case.shape.name}")
-            kernel = KernelClient()
+            say(f"loading {case.shape.name}")
+            kernel = MeasuredKernel()
             try:
                 info = await kernel.load(LoadRequest(file, context=4096))
-                async with bare_loop(file, info.threads, 4096) as bare:
-                    figures += await _speed(kernel, bare, case)
-                    figures.append(figure(f"threads at {case.shape.name}", info.threads, "threads"))
-                    if case.shape == M135 or model is not None:
-                        figures += await _first_token(kernel, bare)
-                        figures += await _stop(kernel)
+                figures += await _speed(kernel, case, say)
+                figures.append(figure(f"threads at {case.shape.name}", info.threads, "threads"))
+                if case.shape == M135 or model is not None:
+                    figures += await _first_token(kernel, say)
+                    figures += await _stop(kernel, say)
             finally:
                 await kernel.close()
     return figures

@@ -16,6 +16,9 @@ from typing import Any
 
 _HEADER = struct.Struct("<II")
 
+#: Made once: json.dumps would make one for every message.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 #: A frame above this is a broken stream, not a message.
 MAX_FRAME = 1 << 30
 
@@ -26,7 +29,7 @@ class BrokenPipe(Exception):
 
 def pack(message: dict[str, Any], payload: bytes = b"") -> bytes:
     """One frame as bytes; texts may hold lone surrogates (they become ``?``)."""
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    body = _encode(message).encode("utf-8", "replace")
     return _HEADER.pack(len(body), len(payload)) + body + payload
 
 

@@ -89,10 +89,17 @@ class WorkerProcess:
     Args:
         log: file for its stderr (native log, Python errors); None throws it away.
         died: called once, with the exit status, when it ends without ``close``.
+        module: what the process runs.
     """
 
-    def __init__(self, log: Path | None, died: Callable[[int], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        log: Path | None,
+        died: Callable[[int], Awaitable[None]],
+        module: str = "llmos.kernel.worker",
+    ) -> None:
         self._log = log
+        self._module = module
         self._died = died
         self._process: asyncio.subprocess.Process | None = None
         self._numbers = itertools.count(1)
@@ -124,7 +131,7 @@ class WorkerProcess:
                     sys.executable,
                     "-P",
                     "-m",
-                    "llmos.kernel.worker",
+                    self._module,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,

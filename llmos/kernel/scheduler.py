@@ -164,6 +164,8 @@ class Scheduler:
 
     def _taking_part(self) -> list[Job]:
         """Jobs of this step: the person's first, background ones when it is their turn."""
+        if len(self._active) == 1:
+            return self._active
         person = [job for job in self._active if job.priority == "person"]
         if not person:
             return self._active

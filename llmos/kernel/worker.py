@@ -17,11 +17,15 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from llmos.kernel.frames import BrokenPipe, read_frame, write_frame
 from llmos.kernel.library import prepare_environment
 from llmos.kernel.protocol import KernelError, NotAvailable
+
+if TYPE_CHECKING:
+    from llmos.kernel.operations import Operations
 
 #: Seconds between looks at whether the parent is still there.
 _PARENT_CHECK = 2.0
@@ -46,14 +50,19 @@ class Pipe:
 
 
 class Worker:
-    """Dispatches requests to the operations and drives the scheduler."""
+    """Dispatches requests to the operations and drives the scheduler.
 
-    def __init__(self, pipe: Pipe) -> None:
+    Args:
+        pipe: to the client.
+        operations: makes them; None takes the kernel's own.
+    """
+
+    def __init__(self, pipe: Pipe, operations: Callable[..., Operations] | None = None) -> None:
         from llmos.kernel.operations import Operations
 
         self._pipe = pipe
         self._requests: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
-        self._operations = Operations(self._event, self._reply)
+        self._operations = (operations or Operations)(self._event, self._reply)
 
     def run(self) -> None:
         """Serve for ever; the reader thread ends the process."""
@@ -113,8 +122,12 @@ class Worker:
         self._pipe.send({"id": number, "e": "reply", "value": value}, payload)
 
 
-def main() -> None:
-    """Entry point of the process."""
+def main(operations: Callable[..., Operations] | None = None) -> None:
+    """Entry point of the process.
+
+    Args:
+        operations: makes what the worker can be asked for; None takes the kernel's own.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the face's business
     faulthandler.enable(sys.stderr)
     with contextlib.suppress(ImportError, ValueError, OSError):
@@ -122,7 +135,7 @@ def main() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file holds the whole conversation
     prepare_environment()
-    Worker(Pipe()).run()
+    Worker(Pipe(), operations).run()
 
 
 if __name__ == "__main__":

@@ -22,10 +22,15 @@ async def test_every_size_is_measured_against_the_bare_loop(tmp_path: Path) -> N
     assert "decode at tiny, whole path / bare loop" in names
     ratio = figures[0]
     assert (ratio.unit, ratio.target) == ("ratio", ">= 0.1")
-    whole, bare = figures[1], figures[2]
-    assert whole.value > 0 and bare.value > 0
+    by_name = {one.name.removeprefix("decode at tiny, "): one.value for one in figures}
+    assert by_name["whole path"] > 0 and by_name["bare loop"] > 0
+    parts = ["forward pass", "sampling", "token to text", "pipe", "scheduler"]
+    booked = sum(by_name[f"a token: {part}"] for part in parts)
+    assert 0 < by_name["a token: forward pass"] < booked
+    assert by_name["a token: worker, processor"] > 0 and by_name["a token: client, processor"] > 0
     assert (tmp_path / "random-tiny-F32.gguf").exists()
-    assert said == ["writing random weights of the tiny shape", "measuring tiny"]
+    assert said[:2] == ["writing random weights of the tiny shape", "loading tiny"]
+    assert said[2].startswith("tiny, round 1 of 1: ")
 
 
 async def test_a_given_model_is_measured_with_first_token_and_stop(tmp_path: Path) -> None:
