@@ -52,6 +52,7 @@ class Generator:
         self._kernel = kernel
         self._clean = clean
         self._prepared: tuple[Sequence[Message], Rendered] | None = None
+        self._written: _Written | None = None
 
     def prepare(self, messages: Sequence[Message], rendered: Rendered) -> None:
         """Remember a rendering that was made to measure it, for a request with the same messages."""
@@ -70,9 +71,16 @@ class Generator:
         samples = int(request.options.get("samples", 1))
         opened = THINK_OPEN if rendered.text.rstrip().endswith(THINK_OPEN) else ""
         prompt = rendered.tokens
-        if prefix := str(request.options.get("prefix", "")):
-            prompt = (*prompt, *await kernel.tokenize(prefix, special=True))
+        prefix = str(request.options.get("prefix", ""))
+        if opened and prefix.startswith(THINK_OPEN):
+            prefix = prefix.removeprefix(THINK_OPEN)  # the template has opened the thoughts itself
+        written = _Written(rendered.tokens)
+        if prefix:
+            begun = await self._tokens_of(prefix, rendered.tokens)
+            written.add(prefix, begun)
+            prompt = (*prompt, *begun)
             opened += prefix
+        self._written = written
         splitters = [
             Splitter(kernel.parse_answer, trigger=trigger, json_calls=bool(request.tools), opened=opened)
             for _ in range(samples)
@@ -97,6 +105,7 @@ class Generator:
                 if isinstance(event, Chunk):
                     deltas = splitters[event.sample].feed(event.text)
                     if event.sample == 0:
+                        written.add(event.text, event.tokens)
                         for delta in shown.feed(deltas):
                             yield delta
                 elif isinstance(event, Prefilled):
@@ -111,6 +120,20 @@ class Generator:
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
+
+    async def _tokens_of(self, prefix: str, prompt: tuple[int, ...]) -> list[int]:
+        """Tokens of how an answer begins; what was written just so before keeps its tokens.
+
+        Cut anew, the text could fall into other tokens, and all of it would be evaluated once more.
+        """
+        known: list[int] = []
+        length = 0
+        if self._written is not None and self._written.prompt == prompt:
+            length, known = self._written.shared(prefix)
+            # A letter may be split over two pieces: then the tokens say more or less than the text.
+            if known and await self._kernel.detokenize(known) != prefix[:length]:
+                length, known = 0, []
+        return [*known, *await self._kernel.tokenize(prefix[length:], special=True)]
 
     async def _render(self, request: TurnRequest) -> Rendered:
         """The prompt, from the last measuring if the request was not changed since."""
@@ -161,6 +184,32 @@ class Generator:
             stats={"sample": finished.sample, "mean_logprob": finished.mean_logprob},
         )
         return TurnDone(message, stats)
+
+
+class _Written:
+    """The tokens of an answer's first sample as they came, with their text.
+
+    Args:
+        prompt: tokens before it.
+    """
+
+    def __init__(self, prompt: tuple[int, ...]) -> None:
+        self.prompt = prompt
+        self._parts: list[tuple[str, tuple[int, ...]]] = []
+
+    def add(self, text: str, tokens: Sequence[int]) -> None:
+        """The next piece."""
+        self._parts.append((text, tuple(tokens)))
+
+    def shared(self, text: str) -> tuple[int, list[int]]:
+        """How many letters of a text begin just like this answer, and their tokens."""
+        length, tokens = 0, list[int]()
+        for part, its in self._parts:
+            if not text.startswith(part, length):
+                break
+            length += len(part)
+            tokens.extend(its)
+        return length, tokens
 
 
 class _Shown:

@@ -1,0 +1,69 @@
+"""How an answer that is gone on with keeps the tokens that it was written in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from llmos.conversation.generation import Generator
+from llmos.kernel.protocol import Chunk, Finished, GenerateEvent, GenerateRequest
+from llmos.types import Message, TextDelta, ThinkingDelta, TurnRequest
+from tests.helpers.fake_kernel import FakeKernel
+
+ASKED = TurnRequest([Message("user", "Why?")])
+
+
+class Letters(FakeKernel):
+    """Writes letter by letter what its tokenizer would cut into words."""
+
+    async def generate(self, request: GenerateRequest) -> AsyncIterator[GenerateEvent]:
+        self.requests.append(request)
+        for letter in str(self.script.pop(0)):
+            yield Chunk(letter, (self._id(letter),))
+        yield Finished("stop", 0, 1, 0, 1)
+
+
+async def ask(generator: Generator, request: TurnRequest) -> str:
+    return "".join(
+        [event.text async for event in generator(request) if isinstance(event, TextDelta | ThinkingDelta)]
+    )
+
+
+async def test_a_prefix_that_was_just_written_keeps_its_tokens() -> None:
+    kernel = Letters(["because so", " it is", "new"])
+    generator = Generator(kernel, lambda text: text)
+    await ask(generator, ASKED)
+    prompt = kernel.requests[0].prompt
+    assert await ask(generator, replace(ASKED, options={"prefix": "because so,"})) == "because so, it is"
+    written = [*(kernel._id(letter) for letter in "because so"), kernel._id(",")]
+    assert list(kernel.requests[1].prompt) == [*prompt, *written]
+    # Another text, or another prompt, is cut as ever.
+    await ask(generator, replace(ASKED, options={"prefix": "quite else"}))
+    assert list(kernel.requests[2].prompt) == [*prompt, *await kernel.tokenize("quite else")]
+
+
+async def test_tokens_that_do_not_say_the_text_are_not_kept() -> None:
+    class Split(Letters):
+        async def detokenize(self, tokens: object, *, special: bool = True) -> str:
+            return "half a letter"
+
+    kernel = Split(["because", "x"])
+    generator = Generator(kernel, lambda text: text)
+    await ask(generator, ASKED)
+    await ask(generator, replace(ASKED, options={"prefix": "because"}))
+    assert list(kernel.requests[1].prompt) == [*kernel.requests[0].prompt, kernel._id("because")]
+
+
+async def test_thoughts_that_the_template_opened_are_not_opened_twice() -> None:
+    class Opened(Letters):
+        async def render_chat(self, *args: object, **options: object) -> object:  # type: ignore[override]
+            made = await FakeKernel.render_chat(self, [Message("user", "Why?")])
+            return replace(made, text=made.text + "<think>\n")
+
+    kernel = Opened(["7"])
+    text = await ask(
+        Generator(kernel, lambda text: text), replace(ASKED, options={"prefix": "<think>\nhm\n</think>\n"})
+    )
+    assert text.replace("\n", "") == "hm7"
+    begun = list(kernel.requests[0].prompt)
+    assert kernel._id("<think>") not in begun and kernel._id("</think>") in begun
