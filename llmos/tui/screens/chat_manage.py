@@ -277,6 +277,8 @@ class ChatActions(ChatBase):
             self.face.backend.typed()
         if self._draft_timer is not None:
             self._draft_timer.stop()
+        text = self.unsent if self.editing else self.prompt.draft
+        self.face.pending_draft = (self.chat_id or "new", text)
         self._draft_timer = self.set_timer(DRAFT_SECONDS, self.save_draft)
 
     async def save_draft(self) -> None:
@@ -286,7 +288,8 @@ class ChatActions(ChatBase):
         self._draft_timer.stop()
         self._draft_timer = None
         store = self.face.backend.store
-        text = self.unsent if self.editing else self.prompt.full_text
+        text = self.unsent if self.editing else self.prompt.draft
+        self.face.pending_draft = None
         await store.run(store.save_draft, self.chat_id or "new", text)
 
     def remember_sent(self, text: str) -> None:

@@ -92,10 +92,25 @@ class Prompt(TextArea, inherit_bindings=False):
             text = text.replace(chip, pasted)
         return text
 
+    @property
+    def draft(self) -> str:
+        """What was typed and not sent; while the history is looked through, what was there before."""
+        text = self.full_text
+        if self._place is not None and text == self.earlier[self._place]:
+            return self._unsent
+        return text
+
     def set_text(self, text: str) -> None:
         """Replace the text; the cursor goes to its end."""
+        if self._place is not None:
+            # The history was looked through: what was being written stays in it.
+            self._place = None
+            if self._unsent.strip() and self._unsent not in (text, *self.earlier[-1:]):
+                self.earlier.append(self._unsent)
+        self._show(text)
+
+    def _show(self, text: str) -> None:
         self._chips.clear()
-        self._place = None
         self.text = text
         self.move_cursor(self.document.end)
 
@@ -152,7 +167,7 @@ class Prompt(TextArea, inherit_bindings=False):
         row = self.cursor_location[0]
         if key == "up" and row == 0 and self.earlier and self._first_visual_row():
             if self._place is None:
-                self._unsent, self._place = self.text, len(self.earlier)
+                self._unsent, self._place = self.full_text, len(self.earlier)
             if self._place > 0:
                 self._recall(self._place - 1)
                 return True
@@ -165,9 +180,12 @@ class Prompt(TextArea, inherit_bindings=False):
         return self.wrapped_document.location_to_offset(self.cursor_location).y == 0
 
     def _recall(self, place: int) -> None:
-        text = self.earlier[place] if place < len(self.earlier) else self._unsent
-        self.set_text(text)
-        self._place = place if place < len(self.earlier) else None
+        if place >= len(self.earlier):
+            self._place = None
+            self.put_back(self._unsent)
+            return
+        self._show(self.earlier[place])
+        self._place = place
 
     async def _on_paste(self, event: events.Paste) -> None:
         text = event.text.replace("\r\n", "\n").replace("\r", "\n")

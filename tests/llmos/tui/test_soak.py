@@ -1,0 +1,54 @@
+"""Random use with kernel faults: no crash, no lost text (``make soak``; a short run in ``make test``).
+
+``LLMOS_SOAK_MINUTES`` sets the length of the long run (120), ``LLMOS_SOAK_SEED`` its seed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.soak import Soak
+
+# Read now: each test has an environment of its own.
+MINUTES = float(os.environ.get("LLMOS_SOAK_MINUTES", "120"))
+SEED = int(os.environ.get("LLMOS_SOAK_SEED", str(int(time.time()))))
+
+
+async def _soak(soak: Soak, seconds: float) -> None:
+    try:
+        await soak.run(seconds)
+    except BaseException:
+        print("\n".join(soak.log))
+        raise
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that are written go to a folder of the test; the editor leaves the text as it is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDITOR", "true")
+    monkeypatch.delenv("VISUAL", raising=False)
+
+
+async def test_a_short_while_of_anything() -> None:
+    soak = Soak(seed=1, fault_seconds=4)
+    await _soak(soak, 12)
+    assert soak.actions > 5 and soak.written
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(int(MINUTES * 60) + 900)
+async def test_hours_of_anything() -> None:
+    soak = Soak(SEED)
+    began = time.monotonic()
+    await _soak(soak, MINUTES * 60)
+    minutes = (time.monotonic() - began) / 60
+    print(
+        f"\n{minutes:.0f} minutes, seed {SEED}: {soak.actions} actions, {len(soak.written)} texts, "
+        f"{soak.faults} kernel faults, {soak.starts} starts"
+    )
+    assert soak.faults
