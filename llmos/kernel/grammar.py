@@ -1,8 +1,7 @@
-"""JSON schema to GBNF, by the converter that comes with llama-cpp-python."""
+"""JSON schema to GBNF, the grammar that llama.cpp holds an answer to."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -29,10 +28,10 @@ def schema_to_gbnf(schema: Mapping[str, Any], prefix: str = "") -> str:
         KernelError: the schema uses what cannot be turned into a grammar.
     """
     native()
-    from llama_cpp.llama_grammar import json_schema_to_gbnf
+    from llmos.kernel.schema_rules import grammar_text
 
     try:
-        text = str(json_schema_to_gbnf(json.dumps(_plain(schema))))
+        text = grammar_text(_plain(schema))
     except Exception as error:  # the converter raises many kinds
         raise KernelError(f"The tool's JSON schema cannot be turned into a grammar ({error}).") from error
     text = _SPACE_RULE.sub('space ::= " "?', text).replace(_LOOSE_CHARACTER, _STRICT_CHARACTER)
