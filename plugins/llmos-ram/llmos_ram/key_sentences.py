@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 
 from llmos_ram.words import content_words, is_question, is_small_talk
 
+_ENDS = (".", "!", ":", ";", "。", "！", "।")
 _END = re.compile(r"(?<=[.!?])\s+|\n+")
 #: What the person told weighs more than what the model made of it.
 _WEIGHT = {"user": 1.0, "tool": 0.8}
 _WEIGHT_OTHERS = 0.6
 #: A sentence this near to one that was taken already adds nothing.
-_SAME = 0.7
+_SAME = 0.6
 #: Longer ones are lists, logs and code; a summary of those would be one of them.
 _LONGEST = 400
 _SPEAKER = {"user": "You said", "assistant": "The model said", "tool": "A tool said"}
@@ -27,12 +28,17 @@ _SPEAKER = {"user": "You said", "assistant": "The model said", "tool": "A tool s
 Vector = dict[str, float]
 
 
-def statements(text: str) -> list[str]:
-    """Sentences of a text that tell something: no questions, no small talk, nothing of one word."""
+def statements(text: str, role: str = "user") -> list[str]:
+    """Sentences of a text that tell something: no questions, no small talk, nothing of one word.
+
+    An answer of the model that was cut off ends in half a sentence, which is left out.
+    """
     found = []
     for part in _END.split(text):
         sentence = " ".join(part.split())
         if not sentence or len(sentence) > _LONGEST or is_small_talk(sentence) or is_question(sentence):
+            continue
+        if role == "assistant" and not sentence.rstrip("\"'”’)*_`").endswith(_ENDS):
             continue
         if len(content_words(sentence)) >= 2:
             found.append(sentence)
@@ -55,7 +61,7 @@ def key_sentences(
     found: list[tuple[str, str]] = []
     seen: set[str] = set()
     for role, text in said:
-        for sentence in statements(text):
+        for sentence in statements(text, role):
             if sentence.casefold() not in seen:
                 seen.add(sentence.casefold())
                 found.append((role, sentence))

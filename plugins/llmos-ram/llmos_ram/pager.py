@@ -20,7 +20,7 @@ from llmos_ram.eviction import eviction_order
 from llmos_ram.quiet_work import QuietWork
 from llmos_ram.recall import Recalled, search, within_budget
 from llmos_ram.store import Memory, RamStore, StoredPage
-from llmos_ram.summaries import Summaries, work_through
+from llmos_ram.summaries import Summaries, asks_for_overview, work_through
 from llmos_ram.vectors import ChatVectors
 from llmos_ram.words import is_small_talk
 
@@ -204,8 +204,9 @@ class Pager:
         swapped = [message.id for message in turn.messages if message.id not in present]
         recalled: list[Recalled] = []
         if swapped or self.host.settings.get("other_chats", False):
+            share = budget // 2 if asks_for_overview(turn.user.content) else budget
             recalled = self.recall(
-                turn.user.content, turn.chat_id, budget=budget, without=sorted(present), branch=branch, limit=8
+                turn.user.content, turn.chat_id, budget=share, without=sorted(present), branch=branch, limit=8
             )
             brought += [recalled_page(one, turn.chat_id) for one in recalled]
             brought += self._summaries_for(turn, budget, recalled, present, branch)

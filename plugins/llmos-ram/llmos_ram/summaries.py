@@ -25,9 +25,11 @@ LEAST_PARAMETERS = 1_000_000_000
 FEWEST, MOST = 6, 24
 #: Tokens of the pages of a batch, at most; a quarter of the window where that is less.
 BATCH_TOKENS = 1_200
-#: Length of a summary: a third of its pages, within these bounds.
+#: Tokens of a summary: a third of its pages, within these bounds and a sixteenth of the window.
 SHORTEST, LONGEST = 32, 160
 KEY_SENTENCES = "key sentences"
+#: Tokens of instructions and template around the pages that a model summarises.
+_AROUND = 96
 
 _SYSTEM = (
     "You summarise a part of a conversation in at most four short sentences. Keep names, numbers and dates "
@@ -100,7 +102,7 @@ class Summaries:
             pages = self._store.pages(part)
             for row in part:
                 page = pages.get(row)
-                if page is None or not statements(page.text):
+                if page is None or not statements(page.text, page.role):
                     continue
                 group = groups.setdefault((page.labels.integrity, page.labels.confidentiality), [])
                 group.append(page)
@@ -123,7 +125,7 @@ class Summaries:
             its row, 0 when there was nothing to keep.
 
         Raises:
-            llmos.types.UserError: the person is back, or the model cannot answer.
+            llmos.types.UserError: the person is back, the model cannot answer, or the cache has no room now.
         """
         text, how = self._by_model(batch) if self.by_model else ("", "")
         if not text:
@@ -140,7 +142,10 @@ class Summaries:
 
     def _budget(self, batch: Batch) -> int:
         tokens = self._host.count_tokens("\n".join(page.text for page in batch.pages))
-        return max(SHORTEST, min(LONGEST, tokens // 3))
+        most = min(
+            LONGEST, self._host.context_size // 16 or LONGEST
+        )  # what is brought has a sixth of the window
+        return max(SHORTEST, min(most, tokens // 3))
 
     def _by_sentences(self, batch: Batch) -> str:
         said = [(page.role, page.text) for page in batch.pages]
@@ -149,12 +154,17 @@ class Summaries:
     def _by_model(self, batch: Batch) -> tuple[str, str]:
         """Text and the model's name; empty where what it wrote does not hold against the pages."""
         source = "\n".join(f"{page.role}: {page.text}" for page in batch.pages)
-        if self._host.count_tokens(source) > 0.6 * self._host.context_size:
+        longest = self._budget(batch)
+        need = self._host.count_tokens(source) + longest + _AROUND
+        if need > self._host.context_size // 2:
             return "", ""
+        if self._host.kv_state(batch.chat_id).tokens + need > self._host.context_size:
+            # The kernel would push the chat out of its cache, and the next turn would evaluate it anew.
+            raise UserError("The cache has no room beside the chat; its summary waits for the next turn.")
         made = self._host.generate(
             f"{source}\n\nSummarise the lines above.",
             system=_SYSTEM,
-            max_tokens=self._budget(batch) + 32,
+            max_tokens=longest,
             sampling=SamplingSettings(temperature=0.0),
             while_quiet=True,
         )
@@ -189,7 +199,7 @@ class Summaries:
         """
         if budget <= 0 or self.mode == "off":
             return []
-        overview = bool(_OVERVIEW.search(query))
+        overview = asks_for_overview(query)
         wanted = set(content_words(query))
         if overview:
             found = self._store.summaries(chat_id)[::-1]
@@ -204,8 +214,8 @@ class Summaries:
             shared = wanted & set(content_words(one.text))
             if not overview and len(shared) < min(2, len(wanted)):
                 continue
-            if linked & set(brought) or linked <= set(present):
-                continue
+            if linked <= {*present, *brought} or (linked & set(brought) and not overview):
+                continue  # it would only repeat them
             if branch is not None and not linked <= set(branch):
                 continue
             why = "you asked about the whole chat" if overview else f"it shares {_list(shared)} with it"
@@ -215,6 +225,11 @@ class Summaries:
                 pages.append(page)
                 budget -= cost
         return pages
+
+
+def asks_for_overview(text: str) -> bool:
+    """Whether a text asks for the conversation as a whole: summaries then have half of the budget."""
+    return bool(_OVERVIEW.search(text))
 
 
 def holds(text: str, source: str) -> bool:

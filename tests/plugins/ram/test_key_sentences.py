@@ -22,6 +22,7 @@ SAID = [
 def test_questions_small_talk_and_single_words_tell_nothing() -> None:
     assert statements("How are you? Hello. Noted. My cat is called Mia.\nthanks") == ["My cat is called Mia."]
     assert statements("x " * 300) == []
+    assert statements("Your cat sleeps. Your dog is called", "assistant") == ["Your cat sleeps."]
 
 
 def test_the_most_central_sentences_come_in_the_order_in_which_they_were_said() -> None:

@@ -8,7 +8,7 @@ from llmos_ram.pager import Pager
 from llmos_ram.quiet_work import QuietWork
 from llmos_ram.summaries import FEWEST, KEY_SENTENCES, LEAST_PARAMETERS, MOST, holds, work_through
 
-from llmos.plugins import Turn
+from llmos.plugins import KvState, Turn
 from llmos.types import Confidentiality, Integrity, Labels, Message, Page, UserError
 
 from .conftest import FakeHost
@@ -251,3 +251,18 @@ def test_a_file_with_summaries_opens_again(pager: Pager, host: FakeHost) -> None
     assert again.store.set_aside is None
     assert again.store.summaries("c") == pager.store.summaries("c") != []
     again.close()
+
+
+def test_a_model_writes_only_where_the_cache_has_room_beside_the_chat(pager: Pager, host: FakeHost) -> None:
+    host.model_parameters = LEAST_PARAMETERS
+    host.written = ["The locker and the garden have numbers 100 and 101."]
+    evicted(pager, host, facts(12))
+    host.kv = KvState(tokens=host.context_size - 200)
+    assert made(pager) == 0 and host.asked == []  # it waits, and the chat stays in the cache
+    host.kv = KvState(tokens=host.context_size // 2)
+    assert made(pager) == 1 and len(host.asked) == 1
+    host.context_size = 256  # here it would never fit
+    evicted(pager, host, facts(24)[12:])
+    host.kv = KvState(tokens=250)
+    assert made(pager) > 0 and len(host.asked) == 1
+    assert pager.store.summaries("c")[-1].how == KEY_SENTENCES
