@@ -86,7 +86,7 @@ class Budget:
             self._rate = self._letters / _LETTERS_A_TOKEN / (now - self._first_at)
 
     def ended(self, tokens_per_second: float) -> None:
-        """Note the measured pace of a try."""
+        """Note the measured pace of a try, of all tries together where several were decoded at once."""
         if tokens_per_second > 0:
             self._rate = tokens_per_second
 

@@ -78,7 +78,7 @@ async def think(request: TurnRequest, next_: Next, plan: Plan) -> AsyncIterator[
         async for event in stream:
             if isinstance(event, TurnDone):
                 figures.add(event)
-                budget.ended(event.stats.tokens_per_second if event.stats else 0.0)
+                budget.ended(event.stats.tokens_per_second * count if event.stats else 0.0)
                 if event.message.tool_calls:
                     called = event
                     break
