@@ -177,6 +177,11 @@ class Engine:
             self._model = None
 
     @property
+    def batch_size(self) -> int:
+        """Most rows of one decode."""
+        return self._batch_size
+
+    @property
     def handles(self) -> tuple[Any, Any, Any, Any]:
         """(library, model, context, vocabulary) for the sampler and the inspector."""
         return self._c, self._model, self._ctx, self._vocab

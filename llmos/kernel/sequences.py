@@ -114,6 +114,10 @@ class SequenceTable:
         self.touch(slot)
         return slot
 
+    def spare(self, most: int) -> list[Slot]:
+        """Up to ``most`` slots that nobody has a name for; nothing is emptied for them."""
+        return [slot for slot in self._slots if not slot.name][:most]
+
     def empty_last(self) -> bool:
         """Empty the last slot for a moment's use (the thread probe); False when it is busy."""
         slot = self._slots[-1]

@@ -59,7 +59,7 @@ class SoftInputs:
             slot = table.claim("#vectors")
             if slot is None or slot.busy:
                 raise KernelError("All KV sequences are in use; try again when an answer has ended.")
-            slot.busy, whole = 1, False
+            slot.busy = 1
             try:
                 done = table.reuse(slot, before)
                 while done < len(before):
@@ -70,15 +70,13 @@ class SoftInputs:
                     table.append(slot, chunk)
                     done += len(chunk)
                     yield
-                found = []
-                for one in vectors:
-                    found.append(_evaluate(engine, table, slot, one, after, target, most))
+                found: list[list[Any]] = []
+                while len(found) < len(vectors):
+                    rest = vectors[len(found) :]
+                    found += _evaluate(engine, table, slot, rest, after, target, most)
                     yield
-                whole = True
             finally:
                 slot.busy = 0
-                if not whole:  # a part of a picture may be left in it
-                    table.free(slot)
             self._reply(number, found)
 
         self._running().add_task(number, task())
@@ -113,68 +111,107 @@ def checked(engine: Engine, payload: bytes, shape: list[int], architecture: str)
 
 
 def _evaluate(
-    engine: Engine, table: SequenceTable, slot: Slot, one: NDArray[np.float32], after: list[int],
+    engine: Engine, table: SequenceTable, prefix: Slot, vectors: NDArray[np.float32], after: list[int],
     target: list[int], most: int,
 ) -> list[list[Any]]:  # fmt: skip
-    """Log-probabilities of the target's tokens behind one row of vectors, and what is written there."""
-    start = len(slot.tokens)
-    place = start + len(one)
+    """As many candidates as fit one batch, each in a spare sequence that shares the prefix.
+
+    Returns:
+        for each, log-probabilities of the target's tokens, and what is written there.
+    """
+    tokens = [*after, *target[:-1]]
+    room = engine.batch_size // max(len(tokens), vectors.shape[1])
+    slots = table.spare(min(room, len(vectors)))
+    if not slots:
+        raise KernelError("All KV sequences are in use; try again when an answer has ended.")
+    start = len(prefix.tokens)
+    place, first = start + vectors.shape[1], len(after) - 1
     try:
-        while decode_vectors(engine, one, start, slot.number) == 1:
-            if not table.free_least_used():
-                raise KernelError("The context window is full; try again when an answer has ended.")
-        tokens = [*after, *target[:-1]]
-        first = len(after) - 1
-        _decode(engine, table, [(t, place + at, slot.number, at >= first) for at, t in enumerate(tokens)])
-        engine.check_finite(first)
-        values = []
-        for at, token in enumerate(target):
-            logits = engine.logits(first + at)
-            values.append(float(logits[token]) - log_sum(logits))
-        written: list[int] = []
-        following = int(engine.logits(first).argmax())
+        for number, slot in enumerate(slots):
+            slot.name, slot.busy = f"#vectors.{number}", 1
+            table.fork(prefix, slot)
+        numbers = [slot.number for slot in slots]
+        while decode_vectors(engine, vectors[: len(slots)], start, numbers) == 1:
+            _make_room(table)
+        rows = [(t, place + at, number, at >= first) for number in numbers for at, t in enumerate(tokens)]
+        _decode(engine, table, rows)
+        found: list[list[Any]] = []
+        following: list[int] = []
+        for number in range(len(slots)):
+            row = number * len(tokens) + first
+            engine.check_finite(row)
+            values = []
+            for at, token in enumerate(target):
+                logits = engine.logits(row + at)
+                values.append(float(logits[token]) - log_sum(logits))
+            found.append([values, []])
+            following.append(int(engine.logits(row).argmax()))
         if most:
-            engine.remove(slot.number, place + len(after))
-        while len(written) < most and not engine.is_end(following):
-            written.append(following)
-            if len(written) < most:
-                _decode(engine, table, [(following, place + len(after) + len(written) - 1, slot.number, True)])
-                following = int(engine.logits(0).argmax())
-        return [values, written]
+            for number in numbers:
+                engine.remove(number, place + len(after))
+            _write(engine, table, numbers, place + len(after), following, found, most)
+        return found
     finally:
-        engine.remove(slot.number, start)
+        for slot in slots:
+            table.free(slot)
+
+
+def _write(
+    engine: Engine, table: SequenceTable, numbers: list[int], place: int, following: list[int],
+    found: list[list[Any]], most: int,
+) -> None:  # fmt: skip
+    """Let every candidate go on with its likeliest tokens, all in one batch, until each has ended."""
+    going = list(range(len(numbers)))
+    for written in range(most):
+        going = [at for at in going if not engine.is_end(following[at])]
+        if not going:
+            return
+        for at in going:
+            found[at][1].append(following[at])
+        if written + 1 < most:
+            _decode(engine, table, [(following[at], place + written, numbers[at], True) for at in going])
+            for row, at in enumerate(going):
+                following[at] = int(engine.logits(row).argmax())
 
 
 def _decode(engine: Engine, table: SequenceTable, rows: list[tuple[int, int, int, bool]]) -> None:
     while engine.decode(rows) == 1:
-        if not table.free_least_used():
-            raise KernelError("The context window is full; try again when an answer has ended.")
+        _make_room(table)
 
 
-def decode_vectors(engine: Engine, vectors: NDArray[np.float32], position: int, sequence: int) -> int:
+def _make_room(table: SequenceTable) -> None:
+    if not table.free_least_used():
+        raise KernelError("The context window is full; try again when an answer has ended.")
+
+
+def decode_vectors(engine: Engine, vectors: NDArray[np.float32], position: int, sequences: list[int]) -> int:
     """Evaluate vectors as if they were tokens; no row has logits.
 
     Args:
         engine: the loaded model.
-        vectors: [vectors, width], checked before.
-        position: of the first one in the sequence.
-        sequence: KV sequence.
+        vectors: [sequences, vectors, width], checked before.
+        position: of the first one in its sequence.
+        sequences: the KV sequence of each row of vectors.
 
     Returns:
         0, or 1 when the KV cache has no room.
 
     Raises:
-        KernelError: a fatal native error.
+        KernelError: too many rows, or a fatal native error.
     """
+    count = vectors.shape[0] * vectors.shape[1]
+    if not 0 < count <= engine.batch_size:
+        raise KernelError(f"A batch holds 1 to {engine.batch_size} vectors, not {count}.")
     c, _, context, _ = engine.handles
     data = np.ascontiguousarray(vectors, np.float32)
-    batch = c.llama_batch_init(len(data), data.shape[1], 1)
+    batch = c.llama_batch_init(count, data.shape[2], 1)
     try:
-        batch.n_tokens = len(data)
+        batch.n_tokens = count
         ctypes.memmove(batch.embd, data.ctypes.data, data.nbytes)
-        for at in range(len(data)):
-            batch.pos[at], batch.n_seq_id[at], batch.logits[at] = position + at, 1, 0
-            batch.seq_id[at][0] = sequence
+        for row in range(count):
+            which, at = divmod(row, vectors.shape[1])
+            batch.pos[row], batch.n_seq_id[row], batch.logits[row] = position + at, 1, 0
+            batch.seq_id[row][0] = sequences[which]
         engine.forget_outputs()
         code = int(c.llama_decode(context, batch))
     finally:
