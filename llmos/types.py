@@ -20,6 +20,7 @@ from llmos.labels import Confidentiality as Confidentiality
 from llmos.labels import Integrity as Integrity
 from llmos.labels import Labels as Labels
 from llmos.labels import join_labels as join_labels
+from llmos.marks import Mark as Mark
 
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "stopped", "crashed", "error", "tool_call"]
@@ -304,6 +305,13 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerMarked:
+    """A plugin remarked on a part of the answer that has come."""
+
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One line for the user that is no part of the answer."""
 
@@ -356,6 +364,7 @@ Event = (
     | ToolProgress
     | ToolDone
     | Citation
+    | AnswerMarked
     | Notice
     | PluginEvent
     | TurnDone

@@ -217,7 +217,7 @@ def _rival(threads: int) -> Any:
 
     if find_spec("sentence_transformers") is None:
         return None
-        from llmos.bench.retrieval_embedder import SentenceTransformersEmbedder
+    from llmos.bench.retrieval_embedder import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(threads)
 
@@ -255,14 +255,16 @@ def scanning(work: Path, files: int) -> list[Figure]:
 def search(model: Path, work: Path, chunks: int) -> list[Figure]:
     """Search times and memory with many chunks, in a process of its own."""
     questions = work / "questions.json"
-    questions.write_text(json.dumps([one.text for one in sets.paraphrases()] * 2))
+    questions.parent.mkdir(parents=True, exist_ok=True)
+    asked = [*sets.paraphrases(), *sets.paraphrases("paraphrases_held_out")]
+    questions.write_text(json.dumps([one.text for one in asked]))
     done = subprocess.run(
         [
             sys.executable,
             "-m",
             "llmos.bench.retrieval_load",
             str(model),
-            str(work / "load"),
+            str(work / f"load-{chunks}"),
             str(chunks),
             str(questions),
         ],

@@ -1,13 +1,15 @@
 """Run as ``python -m llmos.bench.retrieval_load MODEL FOLDER CHUNKS QUESTIONS``: search in a large index.
 
 Texts are words drawn from a vocabulary by Zipf's law, vectors are random directions: neither speed
-nor memory depends on what they say. Every query is embedded by the real embedder.
+nor memory depends on what they say. Every query is embedded by the real embedder, and no query is
+asked twice. An index of that size that is in the folder already is used again.
 """
 
 from __future__ import annotations
 
 import json
 import random
+import shutil
 import statistics
 import sys
 import time
@@ -64,8 +66,12 @@ def main() -> int:
     if len(sys.argv) < 6:  # fill in a process of its own, so that its memory is not counted
         import subprocess
 
-        command = [sys.executable, "-m", "llmos.bench.retrieval_load", *sys.argv[1:], "fill"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        full = folder / f"full-{chunks}"
+        if not full.exists():
+            shutil.rmtree(folder / "index", ignore_errors=True)
+            command = [sys.executable, "-m", "llmos.bench.retrieval_load", *sys.argv[1:], "fill"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            full.touch()
     else:
         disk = Disk(folder / "index", Source(None))
         words = sorted({word for text in asked for word in text.split()})

@@ -15,6 +15,7 @@ import click
 from llmos.cli.output import clean, json_option
 from llmos.guard.reveal import reveal
 from llmos.types import (
+    AnswerMarked,
     ApprovalNeeded,
     Citation,
     Event,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from llmos.conversation.conversation import Conversation
     from llmos.conversation.session import Session
     from llmos.types import Page
+
+#: Stands behind a sentence that a plugin marked.
+MARK = " [?]"
 
 
 @click.command()
@@ -146,9 +150,12 @@ class Printer:
     stats: TurnStats | None = None
     tools: list[dict[str, Any]] = field(default_factory=list)
     citations: list[dict[str, Any]] = field(default_factory=list)
+    marks: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     plugins: dict[str, Any] = field(default_factory=dict)
     _thought: bool = False
+    _held: str = ""
+    _open: bool = False
 
     def show(self, event: Event) -> None:
         """Take one event."""
@@ -166,6 +173,8 @@ class Printer:
                 {"number": event.number, "source": page.source, "heading": page.heading,
                  "location": dict(page.location), "text": page.text}
             )  # fmt: skip
+        elif isinstance(event, AnswerMarked):
+            self._mark(event)
         elif isinstance(event, Notice):
             self.notices.append(event.text)
             if not self.as_json:
@@ -184,7 +193,23 @@ class Printer:
             click.echo("", err=True)
         self.text += text
         if not self.as_json:
-            sys.stdout.write(text)
+            # White space waits for what follows: a mark belongs right behind its sentence.
+            shown = self._held + text
+            kept = shown.rstrip()
+            self._held = shown[len(kept) :]
+            sys.stdout.write(kept)
+            sys.stdout.flush()
+            self._open = self._open or bool(kept)
+
+    def _mark(self, event: AnswerMarked) -> None:
+        """A sign behind the sentence; what it means is told once, at the end."""
+        mark = event.mark
+        self.marks.append(
+            {"start": mark.start, "end": mark.end, "text": mark.text, "note": mark.note, "kind": mark.kind,
+             "plugin": mark.plugin}
+        )  # fmt: skip
+        if not self.as_json and not self.plain:
+            sys.stdout.write(MARK)
             sys.stdout.flush()
 
     def _think(self, text: str) -> None:
@@ -207,15 +232,19 @@ class Printer:
 
     def _line(self, text: str) -> None:
         """A line of its own on stderr, also in the middle of an answer."""
-        if self.text and not self.text.endswith("\n") and sys.stdout.isatty():
+        if self._open and sys.stdout.isatty():
             click.echo("")
+            self._held, self._open = self._held.replace("\n", "", 1), False
         click.echo(" ".join(clean(text).split()), err=True)
 
     def end(self, conversation: Conversation) -> None:
         """Finish the output."""
         if not self.as_json:
-            if self.text and not self.text.endswith("\n"):
+            if self._open or self.text:
                 click.echo("")
+                self._open = False
+            for note in () if self.plain else dict.fromkeys(mark["note"] for mark in self.marks):
+                self._aside(f"{MARK.strip()} {note}")
             return
         from llmos.cli.output import print_json
 
@@ -236,6 +265,7 @@ class Printer:
             "stop_reason": stats.get("stop_reason", status) if status == "complete" else status,
             "tool_calls": self.tools,
             "citations": self.citations,
+            "marks": self.marks,
             "thinking": self.thinking,
             "first_token_seconds": round(stats.get("first_token_seconds", 0.0), 4),
             "notices": self.notices,

@@ -13,6 +13,7 @@ from typing import Protocol
 from llmos.plugins.contributions import Persona, ToolContext, Turn
 from llmos.plugins.hookspecs import Middleware
 from llmos.types import (
+    Mark,
     Page,
     ToolCall,
     ToolResult,
@@ -37,6 +38,10 @@ class Plugins(Protocol):
 
     async def evict(self, window: Sequence[Page], need: int) -> list[str] | None:
         """Ids of pages in the order in which to evict; None when no plugin has a word on it."""
+        ...
+
+    async def marks(self, turn: Turn) -> list[Mark]:
+        """Marks on parts of ``turn.answer``, in the order of its text."""
         ...
 
     async def turn_done(self, turn: Turn) -> None:

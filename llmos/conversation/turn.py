@@ -13,6 +13,7 @@ from llmos.conversation.budget import Budget, Fitted
 from llmos.conversation.database import StoreError
 from llmos.conversation.generation import Generator
 from llmos.conversation.history import LazyMessages
+from llmos.conversation.marking import Marking
 from llmos.conversation.middleware import compose
 from llmos.conversation.partial import PartialAnswer
 from llmos.conversation.ports import Plugins
@@ -111,6 +112,7 @@ class TurnRun:
         self._partial: PartialAnswer | None = None
         self._pending: list[ToolCall] = []
         self._cited: dict[int, Page] = {}
+        self._marks: list[dict[str, Any]] = []
         self._turn_tokens = [0, 0]  # prompt tokens and cached ones of all generations of the turn
 
     # -- pages -----------------------------------------------------------------------------
@@ -257,12 +259,15 @@ class TurnRun:
         generate = compose(p.plugins.middleware(), self._generator, p.plugins.fault)
         result: TurnDone | None = None
         tail = ""
+        marking = Marking(p.plugins, self._marked_turn(), p.emit)
         stream = generate(request)
         try:
             async for event in stream:
                 if isinstance(event, TurnDone):
                     result = event
                     continue
+                if isinstance(event, TextDelta):
+                    await marking.before(event.text)
                 p.emit(event)
                 if isinstance(event, TextDelta):
                     partial.add(text=event.text)
@@ -273,7 +278,21 @@ class TurnRun:
             await stream.aclose()  # type: ignore[attr-defined]
         if result is not None:
             self._citations(result.message.content)
+            self._marks = await marking.finish(result.message.content)
         return result
+
+    def _marked_turn(self) -> Callable[[str], Turn] | None:
+        """The turn with a text as its answer, for plugins that mark it; None without passages."""
+        p = self._p
+        window = tuple(page for page in p.window.pages if page.where == "window")
+        if not any(page.kind == "passage" for page in window):
+            return None
+
+        def turn(text: str) -> Turn:
+            answer = Message("assistant", text, id=self._answer_id, chat_id=p.chat_id, status="partial")
+            return Turn(p.chat_id, self._user, answer, window=window)
+
+        return turn
 
     def _citations(self, text: str) -> str:
         """Tell of pages that the text cites and were not told yet; returns the end to go on from."""
@@ -303,6 +322,8 @@ class TurnRun:
                  "location": dict(c.location)}
                 for n, c in sorted(self._cited.items())
             ]  # fmt: skip
+        if self._marks:
+            stats["marks"], self._marks = self._marks, []
         content = result.message.content
         labels = answer.labels.join(result.message.labels) if result.message.labels.tainted else answer.labels
         return replace(

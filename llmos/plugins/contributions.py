@@ -212,7 +212,7 @@ class Turn:
     Attributes:
         chat_id: the chat.
         user: the user's message.
-        answer: the finished answer (``llmos_turn_done`` only).
+        answer: the finished answer (``llmos_turn_done``), or what has come of it (``llmos_marks``).
         messages: the chat's messages on the current branch before ``user``, oldest first.
         budget: tokens that ``llmos_context`` may bring in.
         window: pages now in the window.

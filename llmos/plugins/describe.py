@@ -66,6 +66,7 @@ def lines_of(manifest: Manifest, *, trusted: bool, version: str = "") -> list[st
 
 _HOOK_WORDS = {
     "llmos_context": "Brings text into the window before your message",
+    "llmos_marks": "Marks parts of an answer",
     "llmos_turn_done": "Sees every finished turn",
     "llmos_evict": "Decides what leaves a full window",
     "llmos_generators": "Stands between you and the model",

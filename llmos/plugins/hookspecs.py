@@ -29,7 +29,7 @@ from llmos.plugins.contributions import (
     Turn,
 )
 from llmos.plugins.host_api import Host
-from llmos.types import Event, Page, TurnRequest
+from llmos.types import Event, Mark, Page, TurnRequest
 
 #: Version of this surface; a manifest names the range that it works with.
 HOOK_API = "1.0"
@@ -70,6 +70,17 @@ def llmos_evict(host: Host, window: Sequence[Page], need: int) -> Sequence[str] 
     The first plugin that answers decides; the core then evicts in that order and never evicts
     pinned pages. None leaves it to the next plugin, at last to the core (oldest unpinned first).
     """
+
+
+@hookspec
+def llmos_marks(host: Host, turn: Turn) -> Sequence[Mark]:
+    """Marks on parts of an answer, such as sentences that no passage supports; be quick.
+
+    Called while passages are in the window: at the end of each sentence that is written, with
+    ``turn.answer`` as far as it has come, and once more when the answer stands. Give every mark of
+    the text each time; those that were given before are not shown twice.
+    """
+    return ()
 
 
 @hookspec

@@ -29,6 +29,7 @@ from llmos.types import (
     EffectClass,
     Integrity,
     Labels,
+    Mark,
     Page,
     ToolCall,
     ToolResult,
@@ -115,6 +116,22 @@ class PluginManager(Registry):
             if order is not None:
                 return [page for page in dict.fromkeys(order) if page in allowed]
         return None
+
+    async def marks(self, turn: Turn) -> list[Mark]:
+        """Marks on ``turn.answer``, those that lie within its text, in its order."""
+        slots = list(self._with("llmos_marks"))
+        arguments = {"turn": turn}
+        answers = await asyncio.gather(
+            *(self._hook(slot, "llmos_marks", arguments, list[Mark]()) for slot in slots)
+        )
+        text = turn.answer.content if turn.answer else ""
+        found = [
+            dataclasses.replace(mark, plugin=slot.name)
+            for slot, marks in zip(slots, answers, strict=True)
+            for mark in marks
+            if 0 <= mark.start < mark.end and text[mark.start : mark.end] == mark.text
+        ]
+        return sorted(found, key=lambda mark: (mark.start, mark.end))
 
     async def turn_done(self, turn: Turn) -> None:
         """Tell every plugin that a turn ended; returns at once, they work on in the background."""

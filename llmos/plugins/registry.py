@@ -33,6 +33,7 @@ DEADLINES = {
     "llmos_stop": 3.0,
     "llmos_context": 3.0,
     "llmos_evict": 1.0,
+    "llmos_marks": 1.0,
     "llmos_turn_done": 30.0,
     "view_panel": 2.0,
     "act_panel": 10.0,

@@ -34,13 +34,14 @@ from llmos.plugins.contributions import (
 from llmos.plugins.host_api import Host
 from llmos.plugins.manifest import HOOK_NAMES
 from llmos.plugins.tools import BoundTool, bind_tool, run_tool
-from llmos.types import Page, ToolResult, UserError
+from llmos.types import Mark, Page, ToolResult, UserError
 
 T = TypeVar("T")
 
 _ITEMS: dict[str, type] = {
     "llmos_context": Page,
     "llmos_evict": str,
+    "llmos_marks": Mark,
     "llmos_tools": Tool,
     "llmos_commands": Command,
     "llmos_panels": Panel,

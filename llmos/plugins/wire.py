@@ -30,6 +30,7 @@ _CLASSES: dict[str, Any] = {
         types.ToolCall,
         types.ToolResult,
         types.Page,
+        types.Mark,
         types.Message,
         types.SamplingSettings,
         host_api.Generation,

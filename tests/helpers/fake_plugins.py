@@ -9,7 +9,7 @@ from typing import Any
 
 from llmos.plugins.contributions import Persona, ToolContext, Turn
 from llmos.plugins.hookspecs import Middleware
-from llmos.types import Page, ToolCall, ToolResult, ToolSpec
+from llmos.types import Mark, Page, ToolCall, ToolResult, ToolSpec
 
 
 @dataclass
@@ -22,6 +22,7 @@ class FakePlugins:
         bring: ``turn -> pages``.
         order: ``(window, need) -> ids`` for eviction.
         layers: middleware.
+        remark: ``turn -> marks`` on its answer.
     """
 
     specs: list[ToolSpec] = field(default_factory=list)
@@ -33,6 +34,7 @@ class FakePlugins:
     calls: list[ToolCall] = field(default_factory=list)
     faults: list[tuple[str, BaseException]] = field(default_factory=list)
     experts: list[Persona] = field(default_factory=list)
+    remark: Callable[[Turn], list[Mark]] | None = None
 
     async def prepare(self) -> None:
         return None
@@ -45,6 +47,9 @@ class FakePlugins:
 
     async def evict(self, window: Sequence[Page], need: int) -> list[str] | None:
         return self.order(window, need) if self.order else None
+
+    async def marks(self, turn: Turn) -> list[Mark]:
+        return self.remark(turn) if self.remark else []
 
     async def turn_done(self, turn: Turn) -> None:
         self.turns.append(turn)

@@ -10,7 +10,7 @@ from llmos.bench.security_suite.cases import Case, CaseTurn, PageText, Result, l
 from llmos.conversation.session import Session
 from llmos.plugins.contributions import Persona, ToolContext, Turn
 from llmos.plugins.hookspecs import Middleware
-from llmos.types import EffectClass, Labels, Page, ToolCall, ToolResult, ToolSpec, join_labels
+from llmos.types import EffectClass, Labels, Mark, Page, ToolCall, ToolResult, ToolSpec, join_labels
 
 
 def _spec(
@@ -127,6 +127,10 @@ class RecordedSinks:
     async def evict(self, window: Sequence[Page], need: int) -> list[str] | None:
         """The core's own order."""
         return None
+
+    async def marks(self, turn: Turn) -> list[Mark]:
+        """None."""
+        return []
 
     async def turn_done(self, turn: Turn) -> None:
         """Make a summary where the turn says so, of all that was in the window."""

@@ -280,6 +280,11 @@ class _Kit:
             await self._manager.evict(window, 1)
             await self._manager.evict([], 10)
             self._bad("evict", f"llmos_evict answers {when}")
+        if "llmos_marks" in declared:
+            for text in ("A page is a piece of the window.", "", "[1]", "x" * 5000):
+                given = Turn("check", Message("user", "What is a page?"), Message("assistant", text))
+                await self._manager.marks(given)
+            self._bad("marks", f"llmos_marks answers {when}")
         if "llmos_turn_done" in declared:
             answer = Message("assistant", "A page is a piece of the window.")
             await self._manager.turn_done(Turn("check", Message("user", "What is a page?"), answer=answer))

@@ -17,9 +17,12 @@ from llmos.plugins import (
     Turn,
     hookimpl,
 )
-from llmos.types import EffectClass, Page, ToolResult, join_labels
+from llmos.types import EffectClass, Mark, Page, ToolResult, join_labels
 from llmos_disk.convert_minilm import FILE_NAME
 from llmos_disk.hosted import HostedDisk
+
+#: What is said of a sentence that is marked.
+NOT_SUPPORTED = "No passage supports this."
 
 _disks: dict[int, HostedDisk] = {}
 
@@ -116,25 +119,19 @@ def llmos_context(host: Host, turn: Turn) -> Sequence[Page]:
 
 
 @hookimpl
-def llmos_turn_done(host: Host, turn: Turn) -> None:
-    """Mark sentences of the answer that no passage supports."""
+def llmos_marks(host: Host, turn: Turn) -> Sequence[Mark]:
+    """Sentences of the answer that no passage in the window supports."""
     from llmos_disk.support import check
 
     passages = [page for page in turn.window if page.kind == "passage"]
-    if turn.answer is None or not passages or not turn.answer.content:
-        return
-    hosted = disk_of(host)
+    if turn.answer is None or not passages:
+        return ()
     numbered = [(page.number, f"{page.source} {page.heading}\n{page.text}") for page in passages]
+    hosted = disk_of(host)
     hosted.support = check(turn.answer.content, numbered)
-    bare = [one for one in hosted.support if one.supported is False]
-    host.store.set(
-        f"support:{turn.answer.id}",
-        [[one.start, one.end, one.supported, one.passage] for one in hosted.support],
-    )
-    if bare and hosted.last is not None and hosted.last.pages:
-        first = " ".join(bare[0].text.split())[:80]
-        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
-        host.notify(f"No passage supports: “{first}”{more}.", "warning")
+    return [
+        Mark(one.start, one.end, one.text, NOT_SUPPORTED) for one in hosted.support if one.supported is False
+    ]
 
 
 @hookimpl

@@ -26,7 +26,7 @@ IDENTIFIER_WEIGHT = 3.0
 MEANING_WEIGHT = 2.0
 #: In fused searches a word that stands in more of the chunks than this says little: it is left to the
 #: vectors. It costs most of the time, too.
-COMMON = 0.03
+COMMON = 0.02
 #: So many chunks are never too many.
 COMMON_FLOOR = 50
 #: How much the passages around one under the same headings count beside its own similarity, and how
@@ -146,7 +146,7 @@ class Searcher:
         words: list[tuple[int, float]] = []
         terms = fts_terms(query.text) if mode != "dense" else []
         if dense:
-            terms = self._telling(terms)
+            terms = self._telling(terms, query.identifier)
         if terms:
             words = self.store.word_hits(fts_expression(terms), CANDIDATES, WORD_WEIGHTS, scope, values)
         hits = self._fuse(query, dense, words, scope, values)
@@ -209,13 +209,17 @@ class Searcher:
         context = dict(zip(owners[starts].tolist(), around.tolist(), strict=True))
         return sorted(dense, key=lambda hit: -(hit[1] + CONTEXT_WEIGHT * context.get(hit[0], hit[1])))
 
-    def _telling(self, terms: list[str]) -> list[str]:
-        """Terms that tell passages apart; words side by side always do."""
+    def _telling(self, terms: list[str], identifier: bool) -> list[str]:
+        """Terms that tell passages apart: words that are not common, and words side by side of which
+        one is not. In the name of something words side by side always count.
+        """
         generation = self.store.meta("generation")
         if generation != self._counted[0]:
             self._counted = (generation, self.store.counts()["chunks"])
         most = max(COMMON_FLOOR, int(COMMON * self._counted[1]))
-        return [term for term in terms if " " in term or self.store.chunks_with(term, most + 1) <= most]
+        words = {word for term in terms for word in term.split()}
+        rare = {word for word in words if self.store.chunks_with(word, most + 1) <= most}
+        return [term for term in terms if (identifier and " " in term) or not rare.isdisjoint(term.split())]
 
     def _compare_all(self, query: Any, scope: str, values: Sequence[Any]) -> list[tuple[int, float]]:
         """Nearest chunks by comparing every stored vector within the filter."""

@@ -178,10 +178,10 @@ def test_sentences_without_support_are_told(host: Any, docs: Path) -> None:
     for number, page in enumerate(pages, start=1):
         page.number = number
     answer = Message("assistant", "Tomatoes want water every morning [1]. Elephants live in Africa today.")
-    plugin.llmos_turn_done(host, turn("When do tomatoes want water?", answer=answer, window=pages))
-    assert any("Elephants live in Africa today" in notice for notice in host.notices)
-    spans = host.store[f"support:{answer.id}"]
-    assert [span[2] for span in spans] == [True, False]
+    marks = plugin.llmos_marks(host, turn("When do tomatoes want water?", answer=answer, window=pages))
+    assert [mark.text for mark in marks] == ["Elephants live in Africa today."]
+    assert answer.content[marks[0].start : marks[0].end] == marks[0].text
+    assert plugin.llmos_marks(host, turn("When do tomatoes want water?", answer=answer)) == ()
     kinds = [element.title for element in sources(plugin.disk_of(host))]
     assert kinds == ["", "Passages", "No passage supports"]
 
