@@ -19,7 +19,7 @@ VOTES = (2, 4, 8, 16, 32)
 #: Seconds that are allowed to the adaptive vote.
 ALLOWED = (1.0, 3.0, 10.0, 30.0)
 #: Share of the time after which a vote is handed out, as the plugin does.
-_HAND_OUT = 0.96
+_HAND_OUT = 0.95
 #: Most tries of a vote with time, as in the plugin.
 MOST_TRIES = 128
 

@@ -9,7 +9,7 @@ from llmos.types import AnswerNow
 from llmos_reason.effort import Effort
 
 #: Share of the time that is kept for handing out the vote's answer, and for closing open thoughts.
-_VOTE_SHARE = 0.04
+_VOTE_SHARE = 0.05
 _CLOSING_SHARE, _MOST_CLOSING_SHARE = 0.08, 0.4
 #: An answer that is written after the time is up is cut at this share of it.
 _LAST_SHARE = 1.07

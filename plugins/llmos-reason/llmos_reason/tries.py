@@ -28,7 +28,7 @@ from llmos_reason.voting import Tally, Try
 
 #: Temperature of the tries where the user's own is lower: equal tries would be no vote.
 _TEMPERATURE = 0.7
-_POLL = 0.1
+_POLL = 0.05
 
 
 @dataclass(slots=True)

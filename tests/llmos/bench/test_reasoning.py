@@ -75,7 +75,7 @@ def test_votes_are_replayed_with_tokens_and_seconds(tmp_path: Path) -> None:
     assert (early.key, early.tries) == ("7", 4)  # four votes to none are enough, three are not
     assert replay.vote(1, most=8, early=True).tries > 4
     timed = replay.vote(0, most=8, early=False, allowed=0.25)
-    assert timed.tries == 3 and timed.seconds == pytest.approx(0.24)
+    assert timed.tries == 3 and timed.seconds == pytest.approx(0.2375)
     assert not undecided(replay.items[0], replay.samples.of(0, "tries"))
     assert undecided(replay.items[1], replay.samples.of(1, "tries")[:4])
 
