@@ -65,15 +65,20 @@ def _command(entry: CommandEntry, name: str) -> click.Command:
     def callback(**values: Any) -> None:
         as_json = bool(values.pop("as_json"))
         arguments = {key: _plain(value) for key, value in values.items() if value is not None}
+        if sentence is not None and (words := arguments.pop(sentence.name, ())):
+            arguments[sentence.name] = " ".join(words)
         asyncio.run(_run(entry.name, arguments, as_json))
 
-    parameters: list[click.Parameter] = [_parameter(one) for one in entry.parameters]
+    # Words of the last text are one text, as they are after a slash command: no quotation marks needed.
+    plain = [one for one in entry.parameters if not one.option and one.kind != "flag"]
+    sentence = plain[-1] if plain and plain[-1].kind == "text" and not plain[-1].many else None
+    parameters: list[click.Parameter] = [_parameter(one, one is sentence) for one in entry.parameters]
     parameters.append(click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."))
     return click.Command(name, params=parameters, callback=callback, help=entry.help)
 
 
-def _parameter(one: ParameterEntry) -> click.Parameter:
-    """One argument or option of a plugin's command."""
+def _parameter(one: ParameterEntry, sentence: bool = False) -> click.Parameter:
+    """One argument or option of a plugin's command; a ``sentence`` takes the words that are left."""
     kind = click.Choice(one.choices) if one.kind == "choice" else _KINDS.get(one.kind, str)
     if one.kind == "flag":
         return click.Option([f"--{one.name.replace('_', '-')}", one.name], is_flag=True, help=one.help)
@@ -86,13 +91,12 @@ def _parameter(one: ParameterEntry) -> click.Parameter:
             multiple=one.many,
             help=one.help,
         )
-    return click.Argument(
-        [one.name],
-        type=kind,
-        required=one.required,
-        nargs=-1 if one.many else 1,
-        **({} if one.many or one.default is None else {"default": one.default}),
-    )
+    options: dict[str, Any] = {"type": kind, "required": one.required, "nargs": 1}
+    if one.many or sentence:
+        options["nargs"] = -1
+    if one.default is not None and not one.many:
+        options["default"] = str(one.default).split() if sentence else one.default
+    return click.Argument([one.name], **options)
 
 
 def _plain(value: Any) -> Any:

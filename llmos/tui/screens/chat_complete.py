@@ -241,7 +241,10 @@ def parse_arguments(command: CommandOffer, rest: str) -> dict[str, Any]:
     try:
         words = shlex.split(rest)
     except ValueError as error:
-        raise UserError(f"/{command.name}: a quotation mark is missing its partner.") from error
+        said = [one for one in command.parameters if not one.option]
+        words = rest.split() if said and said[-1].kind == "text" and not said[-1].many else []
+        if not words:  # in a sentence it is an apostrophe
+            raise UserError(f"/{command.name}: a quotation mark is missing its partner.") from error
     values: dict[str, Any] = {}
     options = {
         parameter.name.replace("_", "-"): parameter for parameter in command.parameters if parameter.option

@@ -182,7 +182,7 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             return CommandResult("Name a chat with --chat, or say --deleted for chats that are gone.", ok=False)
         return CommandResult(f"{gone} pages are forgotten.", {"pages": gone})
 
-    text = Parameter("text", "the fact, in a sentence", required=True, many=True)
+    text = Parameter("text", "the fact, in a sentence", required=True)
     chat = Parameter("chat", "id of the chat", option=True, default="")
     return [
         Command("remember", remember, "Keep a fact for every later chat.", (text,)),
@@ -190,7 +190,7 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             "forget",
             forget,
             "Forget a fact, by its number or its words.",
-            (Parameter("text", "number or words", required=True, many=True),),
+            (Parameter("text", "number or words", required=True),),
         ),
         Command(
             "memories",
@@ -204,7 +204,7 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             "ram search",
             search,
             "Search what was said earlier.",
-            (Parameter("query", "what to look for", required=True, many=True), chat),
+            (Parameter("query", "what to look for", required=True), chat),
         ),
         Command(
             "ram pin",
