@@ -69,6 +69,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("chat.system", "System prompt of this chat", "", "chat", "system_prompt"),
     Action("chat.sampling", "Sampling settings of this chat", "", "chat", "sampling"),
     Action("chat.persona", "Choose an expert for this chat", "", "chat", "pick_persona"),
+    Action("chat.effort", "Think longer or not: off, 20 s, 5 min, until sure", "alt+t", "chat", "effort"),
     Action("chat.side", "Show or hide the side panel", "f5", "chat", "toggle_side"),
     Action("chat.odds", "Odds of the answer's words, and a branch from one", "f4", "chat", "odds"),
     Action("chat.blocks", "Move over the blocks of the chat", "ctrl+up,alt+up", "chat", "blocks"),

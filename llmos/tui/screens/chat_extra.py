@@ -225,6 +225,10 @@ class ExtraActions(ChatBase):
             self.set_chat_title("")
         return self.chat_id
 
+    async def action_effort(self) -> None:
+        """The next effort in the row, by the reasoning plugin's own command."""
+        await self.run_slash("/think next")
+
     # Templates and editor
 
     @work(group="template")

@@ -59,3 +59,12 @@ def in_words(effort: Effort) -> str:
     if not effort.seconds:
         return "until sure"
     return f"{effort.seconds / 60:g} min" if effort.seconds >= 60 else f"{effort.seconds:g} s"
+
+
+def following(effort: Effort) -> str:
+    """The effort that a key goes on to: off, 20 s, 5 min, until sure, and off again."""
+    row = ["off", "20 s", "5 min", "until sure"]
+    now = in_words(effort)
+    if now in row:
+        return row[(row.index(now) + 1) % len(row)]
+    return "5 min" if effort.seconds < 300 else "until sure"

@@ -16,7 +16,7 @@ from llmos.plugins import (
     hookimpl,
 )
 from llmos.types import Event, TurnRequest, UserError
-from llmos_reason.effort import Effort, in_words, parse_effort
+from llmos_reason.effort import Effort, following, in_words, parse_effort
 from llmos_reason.tries import Plan, think
 from llmos_reason.trivial import needs_no_thought
 
@@ -72,10 +72,14 @@ def llmos_commands(host: Host) -> Sequence[Command]:
         if not effort.strip():
             now = parse_effort(host.store.get(_KEY) or host.settings.get("effort", "off"))
             text = (
-                f"Thinking is {in_words(now)}. /think 20 s, /think 5 min, /think sure or /think off changes it."
+                f"Thinking is {in_words(now)}. /think 20 s, /think 5 min, /think sure or /think off changes "
+                "it, /think next goes through them."
             )
             return CommandResult(text, {"effort": in_words(now)})
         try:
+            if effort.strip().casefold() == "next":
+                now = parse_effort(host.store.get(_KEY) or host.settings.get("effort", "off"))
+                effort = following(now)
             new = parse_effort(effort)
         except UserError as error:
             return CommandResult(str(error), ok=False)
@@ -84,7 +88,7 @@ def llmos_commands(host: Host) -> Sequence[Command]:
             f"Thinking is {in_words(new)} from the next message on.", {"effort": in_words(new)}
         )
 
-    parameter = Parameter("effort", "off, 20 s, 5 min or sure; nothing shows it", many=True, default="")
+    parameter = Parameter("effort", "off, 20 s, 5 min, sure or next; nothing shows it", many=True, default="")
     return [Command("think", set_effort, "How long to think before an answer.", (parameter,))]
 
 

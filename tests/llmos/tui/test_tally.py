@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmos.plugins.contributions import Command, CommandContext, CommandResult, Parameter
 from llmos.tui.widgets.tally_block import TallyBlock, cleaned
 from llmos.types import PluginEvent
 from tests.helpers.face import LARGE, face, screen_text, talk, wait_until
@@ -41,3 +42,24 @@ def test_foreign_text_in_a_report_is_cleaned_everywhere() -> None:
     assert cleaned(data, lambda text: text.replace("\x1b", "").replace("[31m", "")) == {
         "text": "a", "tries": [{"text": "b"}], "n": 1,
     }  # fmt: skip
+
+
+async def test_a_key_goes_through_the_efforts() -> None:
+    asked: list[str] = []
+
+    def think(context: CommandContext, effort: str = "") -> CommandResult:
+        asked.append(effort)
+        return CommandResult("Thinking is 20 s from the next message on.")
+
+    parameter = Parameter("effort", many=True, default="")
+    backend = FakeBackend(commands=[Command("think", think, "How long.", (parameter,))])
+    async with face(backend, size=LARGE) as (pilot, _):
+        await pilot.press("alt+t")
+        await wait_until(pilot, lambda: "Thinking is 20 s" in screen_text(pilot))
+    assert asked in (["next"], [("next",)])
+
+
+async def test_without_the_plugin_the_key_says_so() -> None:
+    async with face(FakeBackend(), size=LARGE) as (pilot, _):
+        await pilot.press("alt+t")
+        await wait_until(pilot, lambda: "No command is called /think" in screen_text(pilot))

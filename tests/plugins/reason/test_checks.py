@@ -232,7 +232,7 @@ def test_checked_votes_win_and_the_tally_says_so() -> None:
 @pytest.fixture
 async def session() -> AsyncIterator[Session]:
     settings = Settings()
-    settings.chat = settings.chat.model_copy(update={"titles": "first words"})
+    settings.chat = settings.chat.model_copy(update={"titles": "off"})
     settings.plugins.disabled = ["disk", "web", "ram", "mcp"]
     script = ["<think>7</think>347 + 585 = 922", *["347 + 585 = 922", "347 + 585 = 932"] * 10]
     async with open_session(settings, face="test", where=folders(), kernel=FakeKernel(script)) as opened:

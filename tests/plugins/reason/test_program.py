@@ -17,7 +17,7 @@ THOUGHT = "<think>SECRET 2 and 5 make 7</think>"
 @pytest.fixture
 async def session() -> AsyncIterator[Session]:
     settings = Settings()
-    settings.chat = settings.chat.model_copy(update={"titles": "first words"})
+    settings.chat = settings.chat.model_copy(update={"titles": "off"})
     settings.plugins.disabled = ["disk", "web", "ram", "mcp", "code"]
     async with open_session(settings, face="test", where=folders(), kernel=FakeKernel()) as opened:
         yield opened

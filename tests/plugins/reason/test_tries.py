@@ -116,19 +116,34 @@ async def test_time_up_in_mid_thought_closes_the_thoughts_and_answers() -> None:
     assert below.closed == len(below.requests)
 
 
+class Hand:
+    """A clock that is set by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def timed(seconds: float, clock: Hand, **values: Any) -> Plan:
+    return Plan(Effort(seconds, True), clock=clock, **values)
+
+
 async def test_an_answer_that_had_begun_is_gone_on_with() -> None:
+    clock = Hand()
+
     class Slow(Below):
         async def __call__(self, request: TurnRequest) -> AsyncIterator[Event]:
             self.requests.append(request)
-            begun = str(request.options.get("prefix", ""))
             yield TextDelta("It is ")
-            if not begun:
+            if not request.options.get("prefix"):
+                clock.now += 9.5
                 await asyncio.sleep(30)
             yield TextDelta("7.")
             yield TurnDone(Message("assistant", "It is 7."), TurnStats(1, 1, 5, 0.1, 0.01, 50.0, "stop", "m"))
 
     below = Slow([], thinking="")
-    events = await asyncio.wait_for(collect(think(request(), below, Plan(Effort(0.3, True)))), 5)
+    events = await asyncio.wait_for(collect(think(request(), below, timed(10, clock))), 20)
     assert below.requests[-1].options["prefix"] == "It is "
     assert answer(events) == "It is 7."
     done = events[-1]
@@ -136,20 +151,21 @@ async def test_an_answer_that_had_begun_is_gone_on_with() -> None:
 
 
 async def test_an_answer_that_outlasts_the_time_is_cut_and_kept() -> None:
+    clock = Hand()
+
     class Endless(Below):
         async def __call__(self, request: TurnRequest) -> AsyncIterator[Event]:
             self.requests.append(request)
             try:
                 while True:
+                    clock.now += 0.1
                     yield TextDelta("on ") if request.options.get("prefix") else ThinkingDelta("hm ")
-                    await asyncio.sleep(0.02)
             finally:
                 self.closed += 1
 
     below = Endless([])
-    began = asyncio.get_running_loop().time()
-    events = await asyncio.wait_for(collect(think(request(), below, Plan(Effort(1.0, True)))), 20)
-    assert asyncio.get_running_loop().time() - began >= 0.5
+    events = await asyncio.wait_for(collect(think(request(), below, timed(10, clock))), 20)
+    assert 110.0 <= clock.now <= 111.0
     assert answer(events).startswith("on on")
     done = events[-1]
     assert isinstance(done, TurnDone) and done.message.content == answer(events)
@@ -158,10 +174,19 @@ async def test_an_answer_that_outlasts_the_time_is_cut_and_kept() -> None:
 
 
 async def test_the_clock_is_shown_while_nothing_has_ended() -> None:
-    below = Below(["7"], seconds=1.6)
-    events = await asyncio.wait_for(collect(think(request(), below, Plan(Effort(60, True), most=1))), 20)
+    clock = Hand()
+
+    class Slow(Below):
+        async def __call__(self, request: TurnRequest) -> AsyncIterator[Event]:
+            for _ in range(3):
+                clock.now += 0.7
+                yield ThinkingDelta("hm")
+            async for event in super().__call__(request):
+                yield event
+
+    events = await asyncio.wait_for(collect(think(request(), Slow(["7"]), timed(60, clock, most=1))), 20)
     first = tallies(events)[0]
-    assert first["text"].startswith("thinking, 1.") and first["text"].endswith("of 60 s")
+    assert first["text"].startswith("thinking, 1.4 s of 60 s")
     assert not first["tries"] and not first["done"]
 
 
@@ -236,6 +261,10 @@ async def test_the_command_sets_the_effort_of_later_turns() -> None:
     assert status() == "think 20 s"
     assert not command(CommandContext(), effort="long").ok
     assert command(CommandContext()).data == {"effort": "20 s"}
+    row = [command(CommandContext(), effort="next").data["effort"] for _ in range(4)]
+    assert row == ["5 min", "until sure", "off", "20 s"]
+    command(CommandContext(), effort="40 s")
+    assert command(CommandContext(), effort="next").data == {"effort": "5 min"}
     below = Below(["7"])
     await collect(llmos_generators(host)["reason"](request(), below))  # type: ignore[arg-type]
     assert len(below.requests) > 1
