@@ -66,6 +66,17 @@ def blocks(header: Header) -> list[Block]:
     ]
 
 
+def token_vectors(path: Path, tokens: Sequence[int]) -> np.ndarray:
+    """Embeddings of some tokens as the model has them, [tokens, width] in float32; only they are read."""
+    import numpy as np
+    from gguf import GGUFReader, dequantize
+
+    tensor = next(one for one in GGUFReader(str(path)).tensors if one.name == "token_embd.weight")
+    width = int(tensor.shape[0])
+    rows = np.asarray(tensor.data).reshape(int(tensor.shape[1]), -1)[list(tokens)]
+    return np.asarray(dequantize(rows, tensor.tensor_type), dtype=np.float32).reshape(-1, width)
+
+
 @lru_cache(maxsize=2)
 def embeddings(path: Path) -> np.ndarray:
     """The token embedding matrix [vocabulary, width] of a GGUF file, float32, rows normalised."""

@@ -83,6 +83,7 @@ class Attack:
         examples: (asked, said).
         stopped: whether the user stopped it early.
         suffixes: those that worked, for the search.
+        curve: how likely what was wanted became, by step of a search.
     """
 
     shares: list[Share]
@@ -90,6 +91,7 @@ class Attack:
     examples: list[tuple[str, str]] = field(default_factory=list)
     stopped: bool = False
     suffixes: tuple[str, ...] = ()
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +316,7 @@ async def _refusal_odds(kernel: Kernel, asked: str, start: Sequence[int]) -> flo
     """Log-probability that the answer begins as a refusal."""
     messages = [Message("system", DEFAULT_SYSTEM_PROMPT), Message("user", asked)]
     prompt = (await kernel.render_chat(messages)).tokens
-    return sum((await kernel.score([*prompt, *start]))[len(prompt) :])
+    return sum((await kernel.score([*prompt, *start], start=len(prompt)))[len(prompt) :])
 
 
 async def _raw(kernel: Kernel, asked: str, tools: Sequence[ToolSpec]) -> str:

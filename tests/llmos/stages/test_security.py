@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,10 @@ from llmos.formats import DEFAULT_SYSTEM_PROMPT
 from llmos.foundry import twin as foundry_twin
 from llmos.kernel.locate import LocalModel
 from llmos.stages import attacks
-from llmos.stages.attacks import harmful, injection, jailbreak, refused, rulings, suffix_search, twin
+from llmos.stages.attacks import Attack, harmful, injection, jailbreak, refused, rulings, suffix_search, twin
 from llmos.stages.frame import StageContext
 from llmos.stages.security import SecurityStage
+from llmos.stages.statistics import Share
 from llmos.types import Message, UserError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -139,3 +142,21 @@ async def test_the_panel_shows_result_guard_and_examples(context: StageContext) 
     titles = [part.element.title for part in await panel.view(context, state)]
     assert titles[0].startswith("Prompt injection") and titles[-1] == "What the guard decides"
     assert await panel.act(context, state, "nothing") == state
+
+
+async def test_cat_and_mouse_keeps_every_round(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    async def search(context: StageContext, *, blocked: Sequence[str] = (), **_: object) -> Attack:
+        seen.append(tuple(blocked))
+        return Attack([Share("ended", 20 - 5 * len(seen), 20)], "m", suffixes=(f"word{len(seen)}",))
+
+    monkeypatch.setattr("llmos.stages.security.suffix_search", search)
+    panel, state = SecurityStage(), dict[str, Any]()
+    for action in ("suffix", "patch", "patch"):
+        state = await panel.act(context, state, action)
+    assert seen == [(), ("word1",), ("word1", "word2")]
+    bars = next(part.element.data for part in await panel.view(context, state) if part.element.kind == "bars")
+    assert bars["values"] == [0.75, 0.5, 0.25] and bars["labels"][-1] == "Suffix search after patch 2"
+    state = await panel.act(context, state, "suffix")  # a new search begins the game anew
+    assert list(state["results"]) == ["suffix"]
