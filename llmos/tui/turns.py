@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from llmos.tui.widgets.answer import AnswerBlock
 from llmos.tui.widgets.blocks import NoticeBlock, ThinkingBlock, UserBlock
 from llmos.types import (
+    AnswerMarked,
     ApprovalNeeded,
     Citation,
     Event,
@@ -158,6 +159,10 @@ class TurnDrawer:
     def _cleaned(self, event: Event) -> Event:
         if isinstance(event, TextDelta | ThinkingDelta | Notice):
             return dataclasses.replace(event, text=self._clean(event.text))
+        if isinstance(event, AnswerMarked):
+            mark = event.mark
+            mark = dataclasses.replace(mark, text=self._clean(mark.text), note=self._clean(mark.note))
+            return AnswerMarked(mark)
         if isinstance(event, ToolProgress):
             return dataclasses.replace(event, text=self._clean(event.text))
         if isinstance(event, ToolDone):
@@ -210,6 +215,9 @@ class TurnDrawer:
         elif isinstance(event, Citation):
             if self._answer is not None:
                 self._answer.cite(event.number, event.page)
+        elif isinstance(event, AnswerMarked):
+            if self._answer is not None:
+                self._answer.mark(event.mark)
         elif isinstance(event, Notice):
             await self._add_before_answer(NoticeBlock(event.text, event.level))
         elif isinstance(event, PluginEvent):

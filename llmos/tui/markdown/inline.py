@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content, Span
@@ -21,7 +22,16 @@ STYLES = {
     "link": "$text-primary underline",
     "target": "$text-muted",
     "html": "$text-muted",
+    "mark": "underline $text-warning",
 }
+
+#: Stand around a marked part of the source (see ``marked``); no text can hold them by itself.
+OPEN, CLOSE = "\ue0f0", "\ue0f1"
+#: Cleaning may have moved a part by so many characters.
+_NEAR = 40
+#: Stands behind a marked part, for eyes and terminals without colour.
+SIGN = " [?]"
+_AROUND = re.compile(f"([{OPEN}{CLOSE}])")
 
 _TASK = re.compile(r"^\[([ xX])\] ")
 
@@ -47,6 +57,31 @@ class Inline:
         return cached
 
 
+def marked(text: str, parts: Iterable[tuple[int, str]]) -> str:
+    """Markdown with signs around parts of it, which ``Inline`` draws as marks.
+
+    Args:
+        text: Markdown.
+        parts: (about where it begins, the part) of each; those that are not there are left out.
+    """
+    text = _AROUND.sub("", text)
+    places = []
+    for start, part in parts:
+        place = text.find(part, max(start - _NEAR, 0))
+        place = text.find(part) if place < 0 else place
+        if part and place >= 0:
+            # Within the signs of emphasis: beside a letter of ours they would be none.
+            inner = part.strip("*_~")
+            begins = place + part.find(inner)
+            places.append((begins, begins + len(inner)))
+    last = len(text)
+    for begins, ends in sorted(set(places), reverse=True):
+        if begins < ends <= last:
+            text = f"{text[:begins]}{OPEN}{text[begins:ends]}{CLOSE}{text[ends:]}"
+            last = begins
+    return text
+
+
 def task_box(content: Content) -> Content:
     """Show ``[ ]`` and ``[x]`` at the start of a list item as boxes."""
     match = _TASK.match(content.plain)
@@ -62,8 +97,29 @@ def _render(tokens: list[Token]) -> Content:
     opened: list[tuple[str, int]] = []
     links: list[tuple[str, int]] = []
     position = 0
+    marked: int | None = None
 
     def add(text: str, style: str = "") -> None:
+        for piece in _AROUND.split(text):
+            if piece == OPEN:
+                begin()
+            elif piece == CLOSE:
+                end()
+            else:
+                plain(piece, style)
+
+    def begin() -> None:
+        nonlocal marked
+        marked = position
+
+    def end() -> None:
+        nonlocal marked
+        if marked is not None and position > marked:
+            spans.append(Span(marked, position, STYLES["mark"]))
+            marked = None
+            plain(SIGN, "$text-warning")
+
+    def plain(text: str, style: str = "") -> None:
         nonlocal position
         text = clean(text)  # Markdown's own entities (&#x202e;) can spell what was cleaned before
         if not text:
@@ -105,4 +161,5 @@ def _render(tokens: list[Token]) -> Content:
                 spans.append(Span(start, position, STYLES[name]))
         else:
             add(token.content)
+    end()
     return Content("".join(parts), spans)

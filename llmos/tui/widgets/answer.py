@@ -11,7 +11,7 @@ from llmos.tui.markdown.lines import BLANK, Line, wrap
 from llmos.tui.widgets.blocks import TranscriptBlock
 
 if TYPE_CHECKING:
-    from llmos.types import Message, Page
+    from llmos.types import Mark, Message, Page
 
 
 #: Rows that a growing answer reserves at a time.
@@ -37,6 +37,7 @@ class AnswerBlock(TranscriptBlock):
         self.status = message.status if message is not None else "partial"
         self.stats: Mapping[str, Any] = message.stats if message is not None else {}
         self.citations: dict[int, Page] = {}
+        self.marks: list[Mark] = marks_of(self.stats)
         self.branch = ""
         self.waiting = "" if self.done else "…"
         self._stream: Any = None
@@ -47,7 +48,12 @@ class AnswerBlock(TranscriptBlock):
             from llmos.tui.markdown.layout import render
 
             self._stream = None
-            lines = render(self.text, width)
+            text = self.text
+            if self.marks:
+                from llmos.tui.markdown.inline import marked
+
+                text = marked(text, [(mark.start, mark.text) for mark in self.marks])
+            lines = render(text, width)
             return [*lines, *self._foot(width, bool(lines))] or [BLANK]
         if not self.text:
             return wrap(Content.styled(self.waiting or "…", "$text-muted"), width)
@@ -89,6 +95,12 @@ class AnswerBlock(TranscriptBlock):
         if self.done:
             self.relayout()
 
+    def mark(self, mark: Mark) -> None:
+        """A plugin remarked on a part of the answer; drawn when the answer is done."""
+        self.marks.append(mark)
+        if self.done:
+            self.relayout()
+
     def set_branch(self, branch: str) -> None:
         """Show ``2/3`` where the answer has siblings."""
         if branch != self.branch:
@@ -102,6 +114,9 @@ class AnswerBlock(TranscriptBlock):
             heading = f" > {page.heading}" if page.heading else ""
             line = Content.assemble((f"[{number}] ", "$text-accent"), (f"{where}{heading}", "$text-muted"))
             lines.extend(wrap(line, width))
+        for note in dict.fromkeys(mark.note for mark in self.marks):
+            line = Content.assemble(("[?] ", "$text-warning"), (note, "$text-muted"))
+            lines.extend(wrap(line, width))
         if self.status in _STATUS_LINES:
             lines.extend(wrap(Content.styled(_STATUS_LINES[self.status], "$text-warning"), width))
         figures = " · ".join(part for part in (self.branch, stats_line(self.stats)) if part)
@@ -110,6 +125,21 @@ class AnswerBlock(TranscriptBlock):
         # Figures are no part of the text: nothing of them is copied with a selection of it.
         marked = [Line(line.content, line.joint, line.lead) for line in lines]
         return [BLANK, *marked] if any_text and marked else marked
+
+
+def marks_of(stats: Mapping[str, Any]) -> list[Mark]:
+    """Marks that are stored with an answer; what is not of their form is left out."""
+    rows = stats.get("marks")
+    if not isinstance(rows, list):
+        return []
+    from llmos.guard.clean import clean
+    from llmos.types import Mark
+
+    return [
+        Mark(int(row["start"]), int(row["end"]), clean(row["text"]), clean(str(row.get("note", ""))))
+        for row in rows
+        if isinstance(row, dict) and isinstance(row.get("text"), str) and "start" in row and "end" in row
+    ]
 
 
 def stats_line(stats: Mapping[str, Any]) -> str:

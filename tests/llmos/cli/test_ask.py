@@ -17,8 +17,9 @@ from llmos.bench.random_gguf import write_random_gguf
 from llmos.cli import main as program
 from llmos.conversation import session
 from llmos.conversation.store import Store
+from llmos.plugins.contributions import Turn
 from llmos.settings import folders
-from llmos.types import EffectClass, ToolSpec
+from llmos.types import EffectClass, Mark, Page, ToolSpec
 from tests.helpers.fake_kernel import FakeKernel, Script
 from tests.helpers.fake_plugins import FakePlugins
 
@@ -282,3 +283,32 @@ def test_a_missing_model_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
     assert program.run(program.cli, ["ask", "Hi", "--model", "/nowhere/x.gguf"]) == 1
     assert time.monotonic() - began < 60
     assert "/nowhere/x.gguf" in capsys.readouterr().err
+
+
+def marking() -> FakePlugins:
+    """Brings a passage, and marks the sentence about elves."""
+
+    def remark(turn: Turn) -> list[Mark]:
+        assert turn.answer is not None
+        text = turn.answer.content
+        start = text.find("Elves made it.")
+        return [Mark(start, start + 14, "Elves made it.", "No passage says so.")] if start >= 0 else []
+
+    return FakePlugins(bring=lambda turn: [Page("Blue.", "passage", source="a.md")], remark=remark)
+
+
+def test_marks_stand_inside_the_answer(scripted: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted.plugins = marking()
+    scripted.kernel.script = ["It is blue [1].\nElves made it.\n\nIt is old."] * 3
+    assert scripted.ask("What?") == 0
+    shown = capsys.readouterr()
+    assert shown.out == "It is blue [1].\nElves made it. [?]\n\nIt is old.\n"
+    assert shown.err == "[?] No passage says so.\n"
+    assert scripted.ask("What?", "--plain") == 0
+    shown = capsys.readouterr()
+    assert "[?]" not in shown.out + shown.err
+    assert scripted.ask("What?", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    (mark,) = data["marks"]
+    assert data["text"][mark["start"] : mark["end"]] == mark["text"] == "Elves made it."
+    assert (mark["kind"], mark["note"]) == ("unsupported", "No passage says so.")
