@@ -1,54 +1,64 @@
-"""``llmos bench serve``: eight clients at once against a bare batched loop of the same kernel."""
+"""``llmos bench serve``: eight clients at once against a bare batch, a client that leaves, many requests."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmos.bench.figures import Figure, figure
-from llmos.bench.random_gguf import M15, M135, write_random_gguf
-from llmos.kernel.client import KernelClient
-from llmos.kernel.protocol import Finished, GenerateRequest, LoadRequest
+from llmos.bench.measured_kernel import MeasuredKernel
+from llmos.bench.random_gguf import M15, M135, TINY, write_random_gguf
+from llmos.bench.serve_soak import Soak
+from llmos.kernel.protocol import KernelStats, LoadRequest
 from llmos.offline import async_http_client
-from llmos.types import SamplingSettings
 
 if TYPE_CHECKING:
     import httpx
 
+    from llmos.serve.api_server import ApiServer
+
 Say = Callable[[str], None]
-_CLIENTS, _TOKENS = 8, 96
+_CLIENTS = 8
 _TOKEN = "bench"
+#: Tokens in the cache when a client leaves.
+_MIDDLE = 40
+_TEXT = "one two three four five six seven eight"
+#: Shape and tokens of each answer: enough that beginning and end do not count for much.
+_SHAPES = {"tiny": (TINY, 96), "15M": (M15, 96), "135M": (M135, 48)}
 
 
-async def _bare(kernel: KernelClient, prompt: list[int]) -> float:
-    """Tokens a second of eight samples decoded in one batch by the kernel itself."""
-    made, began = 0, time.perf_counter()
-    request = GenerateRequest(
-        prompt,
-        sequence="bare",
-        max_tokens=_TOKENS,
-        samples=_CLIENTS,
-        sampling=SamplingSettings(temperature=1.0),
-        bias={token: -1e9 for token in range(9)},
-        keep=False,
-    )
-    async for event in kernel.generate(request):
-        if isinstance(event, Finished):
-            made += event.completion_tokens
-    return made / (time.perf_counter() - began)
+@contextlib.asynccontextmanager
+async def _server(kernel: MeasuredKernel) -> AsyncIterator[tuple[ApiServer, str]]:
+    """A server in this process: (its handlers, its address)."""
+    import uvicorn
+
+    from llmos.serve.access import Access
+    from llmos.serve.api_server import ApiServer
+
+    handlers = ApiServer(kernel, _CLIENTS)
+    server = uvicorn.Server(uvicorn.Config(handlers.app(Access(_TOKEN)), port=0, log_level="error"))
+    task = asyncio.ensure_future(server.serve())
+    try:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield handlers, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
 
 
-async def _served(url: str, prompt: str) -> tuple[float, list[int]]:
+async def _served(url: str, tokens: int) -> tuple[float, list[int]]:
     """Tokens a second of eight HTTP clients together, and each one's tokens by half time."""
-    counts = [0] * _CLIENTS
-    totals = [0] * _CLIENTS
+    counts, totals = [0] * _CLIENTS, [0] * _CLIENTS
     half: list[int] = []
-    body = {"prompt": prompt, "max_tokens": _TOKENS, "stream": True, "temperature": 1.0,
+    body = {"prompt": _TEXT, "max_tokens": tokens, "stream": True, "temperature": 1.0,
             "logit_bias": {str(token): -100 for token in range(9)},
             "stream_options": {"include_usage": True}}  # fmt: skip
 
@@ -61,70 +71,125 @@ async def _served(url: str, prompt: str) -> tuple[float, list[int]]:
                         totals[number] = event["usage"]["completion_tokens"]
                     elif event["choices"]:
                         counts[number] += 1
-                        if not half and sum(counts) >= _CLIENTS * _TOKENS // 2:
+                        if not half and sum(counts) >= _CLIENTS * tokens // 2:
                             half.extend(counts)
 
-    began = time.perf_counter()
     token = {"Authorization": f"Bearer {_TOKEN}"}
-    async with async_http_client("measuring the server", local=True, headers=token, timeout=300) as http:
+    async with async_http_client("measuring the server", local=True, headers=token, timeout=600) as http:
+        began = time.perf_counter()
         await asyncio.gather(*(client(number, http) for number in range(_CLIENTS)))
-    return sum(totals) / (time.perf_counter() - began), half or counts
+        return sum(totals) / (time.perf_counter() - began), half or counts
 
 
-async def _shape(name: str, rounds: int, say: Say) -> list[Figure]:
-    import uvicorn
-
-    from llmos.serve.access import Access
-    from llmos.serve.api_server import ApiServer
-
-    with tempfile.TemporaryDirectory(prefix="llmos-serve-") as folder:
-        shape = {"15M": M15, "135M": M135}[name]
-        path = write_random_gguf(Path(folder) / "m.gguf", shape, quantisation="Q8_0")
-        kernel = KernelClient()
-        ratios, fair = [], []
-        try:
-            await kernel.load(LoadRequest(path, context=4096, max_sequences=12))
-            app = ApiServer(kernel, _CLIENTS).app(Access(_TOKEN))
-            server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-            task = asyncio.ensure_future(server.serve())
-            while not server.started:
-                await asyncio.sleep(0.01)
-            url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-            text = "one two three four five six seven eight"
-            prompt = await kernel.tokenize(text, bos=True)
-            for number in range(rounds):
-                bare = await _bare(kernel, prompt)
-                rate, half = await _served(url, text)
-                ratios.append(rate / bare)
-                fair.append(min(half) / max(1, max(half)))
-                say(f"{name}, round {number + 1}: {rate:.0f} of {bare:.0f} tokens/s")
-            server.should_exit = True
-            await task
-        finally:
-            await kernel.close()
-    middle = sorted(ratios)[len(ratios) // 2]
+async def _together(kernel: MeasuredKernel, name: str, url: str, rounds: int, say: Say) -> list[Figure]:
+    """Eight clients against a bare llama_decode loop over eight sequences, on the same context."""
+    tokens = _SHAPES[name][1]
+    prompt = len(await kernel.tokenize(_TEXT, bos=True))
+    await _served(url, tokens)
+    alone: list[float] = []
+    ratios, fair, rates = [], [], []
+    for number in range(rounds + 1):
+        seconds, _ = await kernel.bare_decode(prompt, tokens, _CLIENTS)
+        alone.append(_CLIENTS * tokens / seconds)
+        if number == rounds:
+            break
+        rate, half = await _served(url, tokens)
+        rates.append(rate)
+        fair.append(min(half) / max(1, max(half)))
+        say(f"{name}, round {number + 1} of {rounds}: {rate:.0f} tokens/s, bare batch {alone[-1]:.0f}")
+    ratios = [rate / statistics.mean(alone[at : at + 2]) for at, rate in enumerate(rates)]
     return [
-        figure(f"8 clients to a bare batch, {name}", middle, "ratio", ">=", 0.9),
-        figure(
-            f"smallest to largest share at half time, {name}", sorted(fair)[len(fair) // 2], "ratio", ">=", 0.8
-        ),
+        figure(f"8 clients to a bare batch, {name}", statistics.median(ratios), "ratio", ">=", 0.9),
+        figure(f"8 clients, {name}", statistics.median(rates), "tokens/s"),
+        figure(f"bare batch of 8, {name}", statistics.median(alone), "tokens/s"),
+        figure(f"smallest to largest share at half time, {name}", statistics.median(fair), "ratio", ">=", 0.8),
     ]
 
 
+async def _held(kernel: MeasuredKernel) -> tuple[KernelStats, int]:
+    """The kernel's state, and how many tokens its server's sequences hold."""
+    stats = await kernel.stats()
+    return stats, sum(one.tokens for one in stats.sequences if one.name.startswith("serve-"))
+
+
+async def _gone(kernel: MeasuredKernel, handlers: ApiServer, name: str, url: str, rounds: int) -> list[Figure]:
+    """Tokens that are still evaluated for a client that goes away in the middle of its answer."""
+    host, port = url.removeprefix("http://").split(":")
+    after: dict[bool, list[int]] = {False: [], True: []}
+    freed: list[float] = []
+    for number in range(2 * rounds):
+        stream = bool(number % 2)
+        body = json.dumps({"prompt": _TEXT, "max_tokens": 2000, "stream": stream, "temperature": 1.0,
+                           "logit_bias": {str(token): -100 for token in range(9)}})  # fmt: skip
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {_TOKEN}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write((head + body).encode())
+        while (await _held(kernel))[1] < _MIDDLE:
+            await asyncio.sleep(0.002)
+        _, before = await _held(kernel)
+        began = time.perf_counter()
+        writer.close()
+        while handlers.slots.free < _CLIENTS:
+            await asyncio.sleep(0.0005)
+        freed.append(1000 * (time.perf_counter() - began))
+        while (held := await _held(kernel))[0].running:
+            await asyncio.sleep(0.001)
+        after[stream].append(held[1] - before)
+        await _forget(kernel)
+    rows = [figure(f"until the slot of a client that left is free, {name}", statistics.median(freed), "ms")]
+    for stream, kind in ((True, "streaming"), (False, "waiting for the whole answer")):
+        late = statistics.median(after[stream])
+        rows.append(figure(f"evaluated after a client left, {kind}, {name}", late, "tokens", "<=", 1))
+    return rows
+
+
+async def _forget(kernel: MeasuredKernel) -> None:
+    """Empty the server's sequences, so that the next prompt is counted from nothing."""
+    for number in range(_CLIENTS):
+        await kernel.drop(f"serve-{number}")
+
+
+async def _shape(name: str, rounds: int, say: Say) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="llmos-serve-") as folder:
+        say(f"writing random weights of the {name} shape")
+        path = write_random_gguf(Path(folder) / "m.gguf", _SHAPES[name][0], quantisation="Q8_0")
+        kernel = MeasuredKernel()
+        try:
+            await kernel.load(LoadRequest(path, context=2048, max_sequences=2 * _CLIENTS + 2))
+            async with _server(kernel) as (handlers, url):
+                figures = await _together(kernel, name, url, rounds, say)
+                say(f"{name}: clients that leave")
+                await _forget(kernel)
+                return figures + await _gone(kernel, handlers, name, url, 3)
+        finally:
+            await kernel.close()
+
+
 def run(
-    shapes: str = "15M,135M", rounds: int = 3, quick: bool = False, say: Say = lambda text: None, **_: Any
+    model: str = "",
+    shapes: str = "15M,135M",
+    rounds: int = 9,
+    requests: int = 0,
+    quick: bool = False,
+    say: Say = lambda text: None,
 ) -> list[Figure]:
     """Run the benchmark.
 
     Args:
-        shapes: random-weight shapes by comma: ``15M``, ``135M``.
+        model: that the many requests are sent to; the bundled one otherwise.
+        shapes: random-weight shapes by comma: ``tiny``, ``15M``, ``135M``; ``none`` leaves them out.
         rounds: repetitions; medians count.
-        quick: one round of the small shape.
+        requests: send so many short requests to ``llmos serve`` and watch its memory.
+        quick: three rounds.
         say: takes progress.
     """
-    if quick:
-        shapes, rounds = "15M", 1
     figures: list[Figure] = []
     for name in shapes.split(","):
-        figures += asyncio.run(_shape(name, int(rounds), say))
+        if name != "none":
+            figures += asyncio.run(_shape(name, 3 if quick else int(rounds), say))
+    if requests:
+        figures += asyncio.run(Soak(model, int(requests), say).run())
     return figures

@@ -170,8 +170,9 @@ def _wants_usage(body: ChatRequest | TextRequest) -> bool:
 
 
 async def _disconnected(request: Request) -> None:
-    while not await request.is_disconnected():
-        await asyncio.sleep(0.05)
+    """Wait for it; the body was read, so that nothing else can come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _read(request: Request, kind: type[_Body]) -> _Body:
