@@ -162,8 +162,8 @@ def drawing(points: Sequence[Point], model: str) -> str:
     names = {
         "single": "one try, its thoughts cut or whole",
         "majority": "majority of 2 to 32 tries",
-        "adaptive": "adaptive, 1 to 30 s allowed",
-        "checked": "adaptive, checked by running",
+        "adaptive": "adaptive vote, 1 to 30 s allowed",
+        "checked": "the same, tries checked by running",
     }
     dots: dict[str, list[Dot]] = {name: [] for name in names}
     for point in points:

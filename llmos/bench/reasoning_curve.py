@@ -129,15 +129,12 @@ class Replay:
         return tuple(key == self.items[number].answer for number, key in zip(self.numbers, keys, strict=True))
 
     def _once(self, series: str, name: str, kind: str) -> Point:
-        """One answer to each item; closing thoughts that were cut costs about what a direct answer does."""
+        """One answer to each item; thoughts that are cut are closed in the cache where they stand."""
         made = [self.samples.of(number, kind)[0] for number in self.numbers]
         right = self._right([self.key(number, one) for number, one in zip(self.numbers, made, strict=True)])
-        count = max(1, len(made))
-        tokens = sum(one.tokens for one in made) / count
-        whole = [self.samples.of(number, "single")[0] for number in self.numbers]
-        cut = sum(one != other for one, other in zip(made, whole, strict=True)) / count
-        spent = tokens / self.pace["one"] + cut * self.pace["direct"]
-        return Point(series, name, right, self.pace["direct"] if kind == "direct" else spent, tokens)
+        tokens = sum(one.tokens for one in made) / max(1, len(made))
+        spent = self.pace["direct"] if kind == "direct" else tokens / self.pace["one"]
+        return Point(series, name, right, spent, tokens)
 
     def voted(self, series: str, name: str, **how: object) -> Point:
         """A vote over every item; ``how`` as in ``vote``."""
