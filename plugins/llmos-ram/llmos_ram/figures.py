@@ -112,7 +112,7 @@ def chat_figures(pager: Pager, chat_id: str, pages: Sequence[Page]) -> ChatFigur
         context_size=pager.host.context_size,
         window_pages=len(window),
         swapped_pages=len(pages) - len(window),
-        summaries=len(pager.store.summaries(chat_id)),
+        summaries=pager.store.count_summaries(chat_id),
         turns=sums["turns"],
         evicted=sums["evicted"],
         searched=sums["searched"],

@@ -25,6 +25,8 @@ _COLOURS = {
 }
 #: Evictions and recalls that stay listed.
 _KEPT = 6
+#: Swapped pages and summaries in the tables: the last ones. ``ram show`` lists them all.
+_ROWS = 200
 
 
 def _cell(page: Page) -> dict[str, Any]:
@@ -71,6 +73,7 @@ class MemoryMap:
         self._watch(chat_id, pages)
         figures = chat_figures(pager, chat_id, pages)
         window = [page for page in pages if page.where == "window"]
+        swapped = [page for page in pages if page.where == "swapped"]
         text = "\n".join(f"- {line}" for line in figures.lines())
         return [
             Element("cells", {"cells": [_cell(page) for page in window]}, "Window: ! untrusted, * pinned"),
@@ -78,7 +81,7 @@ class MemoryMap:
             Element("text", {"markdown": text}, "Figures"),
             Element("text", {"markdown": self._open_page(pager, pages)}, "Opened page"),
             Element("text", {"markdown": self._lately()}, "Evictions and recalls"),
-            Element("table", _page_table(pages), "Pages"),
+            Element("table", _page_table([*window, *swapped[-_ROWS:]]), "Pages"),
             Element("table", _summary_table(pager, chat_id), "Summaries"),
             self._memories(pager),
             _actions(),
@@ -219,7 +222,7 @@ def _page_table(pages: Sequence[Page]) -> dict[str, Any]:
 
 
 def _summary_table(pager: Pager, chat_id: str) -> dict[str, Any]:
-    found = pager.store.summaries(chat_id)
+    found = pager.store.latest_summaries(chat_id, _ROWS)
     rows = [[one.row, len(one.pages), span_of(one), by(one), _labels(one.labels), one.text] for one in found]
     columns = ["no.", "pages", "said", "made", "labels", "text"]
     return {"columns": columns, "rows": rows, "keys": [f"summary:{one.row}" for one in found]}

@@ -202,7 +202,7 @@ class Summaries:
         overview = asks_for_overview(query)
         wanted = set(content_words(query))
         if overview:
-            found = self._store.summaries(chat_id)[::-1]
+            found = self._store.latest_summaries(chat_id, 50)[::-1] if chat_id else []
             limit = max(limit, 3)
         else:
             rows = self._store.search_summaries(wanted, chat_id, 12)

@@ -177,6 +177,17 @@ class SummaryRows:
             for row, chat, text, labels, first, last, made, how, pages in found
         ]  # fmt: skip
 
+    def count_summaries(self, chat_id: str) -> int:
+        """How many summaries a chat has."""
+        return int(self._all("SELECT count(*) FROM summaries WHERE chat_id = ?", chat_id)[0][0])
+
+    def latest_summaries(self, chat_id: str, limit: int) -> list[Summary]:
+        """The last ones of a chat, oldest first."""
+        rows = self._all(
+            "SELECT row FROM summaries WHERE chat_id = ? ORDER BY row DESC LIMIT ?", chat_id, limit
+        )
+        return self.summaries(chat_id, [row for (row,) in rows])
+
     def search_summaries(self, words: Iterable[str], chat_id: str, limit: int) -> list[int]:
         """Rows of summaries by BM25, best first; an empty chat id searches all chats."""
         terms = " OR ".join('"' + word.replace('"', '""') + '"' for word in dict.fromkeys(words))
