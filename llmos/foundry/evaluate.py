@@ -44,7 +44,7 @@ ABILITIES: dict[str, tuple[Generator, Split]] = {
 #: The score that stands for an ability in tables.
 MAIN_SCORE = {"tools_trained_phrasing": "exact_call", "tools_new_phrasing": "exact_call"}
 _AT_ONCE = 8
-_LIMIT = 170
+_LIMIT = 220
 
 
 @dataclass

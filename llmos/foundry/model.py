@@ -134,15 +134,20 @@ class Llama(nn.Module):  # type: ignore[misc]
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """Normalised last hidden states (batch, time, width) of token ids (batch, time)."""
+    def hidden(self, ids: Tensor, tapped: dict[int, Tensor] | None = None) -> Tensor:
+        """Normalised last hidden states (batch, time, width) of token ids (batch, time).
+
+        ``tapped``, when given, gets the stream behind every block by the block's number.
+        """
         time = ids.shape[1]
         if time > self.config.context:
             raise ValueError(f"{time} tokens do not fit a context of {self.config.context}")
         x = self.embed(ids)
         cos, sin = self.cos[:time], self.sin[:time]
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x, cos, sin)
+            if tapped is not None:
+                tapped[number] = x
         out: Tensor = self.norm(x)
         return out
 
@@ -150,13 +155,19 @@ class Llama(nn.Module):  # type: ignore[misc]
         """Logits (batch, time, vocabulary)."""
         return functional.linear(self.hidden(ids), self.embed.weight)
 
-    def loss(self, ids: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    def loss(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        weights: Tensor | None = None,
+        tapped: dict[int, Tensor] | None = None,
+    ) -> Tensor:
         """Mean cross-entropy over the positions whose target is not negative, weighted where asked.
 
         Only those positions go through the output matrix, which is a third of the arithmetic of a
         small model: answers are a small share of a conversation's tokens.
         """
-        states = self.hidden(ids).flatten(0, 1)
+        states = self.hidden(ids, tapped).flatten(0, 1)
         flat = targets.flatten()
         kept = (flat >= 0).nonzero().squeeze(1)
         if kept.numel() < flat.numel():
@@ -166,3 +177,17 @@ class Llama(nn.Module):  # type: ignore[misc]
             return functional.cross_entropy(logits, flat)
         counted = weights.flatten()[kept]
         return (functional.cross_entropy(logits, flat, reduction="none") * counted).sum() / counted.sum()
+
+    def reads(self, stream: Tensor, labels: Tensor, choices: Tensor) -> Tensor:
+        """Cross-entropy of reading one of some tokens off the stream behind a block.
+
+        Args:
+            stream: (batch, time, width), from ``tapped``.
+            labels: (batch, time), the number of the right choice, negative where nothing is read.
+            choices: ids of the tokens that are chosen among.
+        """
+        flat = labels.flatten()
+        kept = (flat >= 0).nonzero().squeeze(1)
+        states = self.norm(stream.flatten(0, 1)[kept])
+        logits = functional.linear(states, self.embed.weight[choices])
+        return functional.cross_entropy(logits, flat[kept], reduction="sum") / max(1, kept.numel())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmos.foundry.page_marks import PageTokens, page_labels
 from llmos.foundry.render import Renderer, conversation_pieces
 from llmos.foundry.tasks.mix import conversation
 from llmos.foundry.tokenizer import Tokenizer
@@ -35,6 +36,8 @@ from llmos.foundry.trainer import (
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from llmos.foundry.model import Llama
 
 T = TypeVar("T")
 
@@ -78,6 +81,7 @@ class Part:
         ids: inputs (rows, time).
         targets: what follows each input, -100 where nothing is learned.
         weights: how much each position counts.
+        pages, answers: digit of the page that a token is in, or that its answer cites; else -1.
         learned: number of positions with a target.
         weight: sum of the weights of these positions.
     """
@@ -85,26 +89,30 @@ class Part:
     ids: Tensor
     targets: Tensor
     weights: Tensor
+    pages: Tensor
+    answers: Tensor
     learned: int
     weight: float
 
 
 #: How much the number of a cited page counts: it is one token of an answer, and the hardest.
 CITATION_WEIGHT = 3.0
+#: Weight of reading the page's number off the stream, in the pages and at the end of the answers.
+READING_WEIGHT = 0.25
 
 
-def build_part(rows: list[tuple[list[int], list[bool]]], brackets: frozenset[int] = frozenset()) -> Part:
+def build_part(rows: list[tuple[list[int], list[bool]]], marks: PageTokens | None = None) -> Part:
     """Pad conversations into one part; the mask decides which tokens are targets.
 
     Args:
         rows: ids and mask of each conversation.
-        brackets: tokens that end with ``[``; what follows them counts ``CITATION_WEIGHT``.
+        marks: how page numbers are written; without them citations count as any other token.
     """
     import torch
 
     longest = max(len(ids) for ids, _ in rows) - 1
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    targets = torch.full((len(rows), longest), -100, dtype=torch.long)
+    targets, pages, answers = (torch.full((len(rows), longest), -100, dtype=torch.long) for _ in range(3))
     weights = torch.ones(len(rows), longest)
     for row, (tokens, mask) in enumerate(rows):
         count = len(tokens) - 1
@@ -112,11 +120,14 @@ def build_part(rows: list[tuple[list[int], list[bool]]], brackets: frozenset[int
         ids[row, :count] = sequence[:-1]
         wanted = torch.tensor(mask[1:])
         targets[row, :count] = torch.where(wanted, sequence[1:], -100)
-        for place, token in enumerate(tokens[:count]):
-            if token in brackets:
-                weights[row, place] = CITATION_WEIGHT
+        if marks is not None:
+            in_page, cited = page_labels(tokens, mask, marks)
+            pages[row, :count], answers[row, :count] = torch.tensor(in_page[:-1]), torch.tensor(cited[:-1])
+            for place, token in enumerate(tokens[:count]):
+                if token in marks.brackets:
+                    weights[row, place] = CITATION_WEIGHT
     learned = targets >= 0
-    return Part(ids, targets, weights, int(learned.sum()), float(weights[learned].sum()))
+    return Part(ids, targets, weights, pages, answers, int(learned.sum()), float(weights[learned].sum()))
 
 
 def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple[int, Part]]:
@@ -126,8 +137,7 @@ def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple
     are shuffled. A pool depends on the seed and its number alone: a run resumes at any pool.
     """
     pool = start
-    tokenizer = renderer.tokenizer
-    brackets = frozenset(i for i in range(tokenizer.vocab_size) if tokenizer.decode([i]).endswith("["))
+    marks = PageTokens.of(renderer.tokenizer)
     while True:
         rng = random.Random(f"sft-{options.seed}-{pool}")
         rows = [renderer.ids(conversation_pieces(conversation(rng))) for _ in range(400)]
@@ -139,7 +149,7 @@ def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple
             groups[-1].append(row)
         rng.shuffle(groups)
         for group in groups:
-            yield pool, build_part(group, brackets)
+            yield pool, build_part(group, marks)
         pool += 1
 
 
@@ -156,10 +166,25 @@ def ahead(stream: Iterator[T], depth: int = 8) -> Iterator[T]:
         yield ready.get()
 
 
-def loss_of(part: Part, total: float, device: str) -> LossPart:
-    """The part's share of the batch's mean loss, ``total`` being the weight of the whole batch."""
+def loss_of(part: Part, total: float, device: str, digits: Tensor, answered: list[float]) -> LossPart:
+    """The part's share of the batch's loss, ``total`` being the weight of the whole batch.
+
+    Beside the mean loss of the answers, which alone ``answered`` gets for the log, it holds how well
+    page numbers can be read off the stream.
+    """
     ids, targets, weights = part.ids.to(device), part.targets.to(device), part.weights.to(device)
-    return lambda model: model.loss(ids, targets, weights) * (part.weight / total)
+    pages, answers = part.pages.to(device), part.answers.to(device)
+
+    def loss(model: Llama) -> Tensor:
+        tapped: dict[int, Tensor] = {}
+        found = model.loss(ids, targets, weights, tapped)
+        answered.append(float(found.detach()) * part.weight / total)
+        layers = model.config.layers
+        for layer, labels in ((layers // 2 - 1, pages), (max(0, layers - 2), answers)):
+            found = found + READING_WEIGHT * model.reads(tapped[layer], labels, digits)
+        return found * (part.weight / total)
+
+    return loss
 
 
 def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path:
@@ -173,6 +198,8 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
     Returns:
         The file with the final weights.
     """
+    import torch
+
     from llmos.foundry.optim import Optimiser
 
     out = folder / "sft"
@@ -209,6 +236,7 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
         report(f"going on at step {step}, {done} tokens")
         pool += 1
     stream = ahead(parts(renderer, options, pool))
+    digits = torch.tensor(PageTokens.of(tokenizer).digits, device=device)
     clock, energy = Clock(spent), Energy()
     last, last_done = time.monotonic(), done
     while True:
@@ -220,7 +248,9 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
             pool, part = next(stream)
             batch.append(part)
         total = sum(p.weight for p in batch)
-        loss = sum(gradients.run([loss_of(p, total, device) for p in batch]))
+        answered: list[float] = []
+        gradients.run([loss_of(p, total, device, digits, answered) for p in batch])
+        loss = sum(answered)
         share = schedule.share(step, over)
         norm = optimiser.step(share)
         step, learned = step + 1, learned + sum(p.learned for p in batch)

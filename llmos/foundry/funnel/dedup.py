@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+
+from llmos.foundry.funnel.minhash import AlikeIndex, MinHash
 
 _SPACE = re.compile(r"\s+")
 
@@ -30,31 +31,24 @@ class ExactDuplicates:
 
 
 class NearDuplicates:
-    """MinHash signatures of word 5-grams in a locality-sensitive index (datasketch).
+    """MinHash signatures of word 5-grams in an index by bands.
 
     Passages under 30 words are left to the exact filter: two dictionary entries that share most of
     their few words are still two entries.
     """
 
     def __init__(self, threshold: float = 0.7, permutations: int = 64) -> None:
-        from datasketch import MinHashLSH
-
         self.threshold, self.permutations = threshold, permutations
-        self._index: Any = MinHashLSH(threshold=threshold, num_perm=permutations)
-        self._count = 0
+        self._hash = MinHash(permutations)
+        self._index = AlikeIndex(threshold, permutations)
 
     def seen(self, text: str) -> bool:
         """Whether a passage much like this one came before; if not, it is remembered."""
         words = text.lower().split()
         if len(words) < 30:
             return False
-        from datasketch import MinHash
-
-        signature = MinHash(num_perm=self.permutations, seed=1)
-        grams = {" ".join(words[i : i + 5]).encode() for i in range(len(words) - 4)}
-        signature.update_batch(list(grams))
-        if self._index.query(signature):
+        signature = self._hash.signature({" ".join(words[i : i + 5]).encode() for i in range(len(words) - 4)})
+        if self._index.holds(signature):
             return True
-        self._index.insert(self._count, signature)
-        self._count += 1
+        self._index.add(signature)
         return False

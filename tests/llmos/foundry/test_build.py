@@ -13,7 +13,7 @@ from tests.helpers.require import require
 
 @pytest.mark.timeout(1200)
 def test_nano_build_runs_through_every_stage(tmp_path: Path) -> None:
-    for name in ("torch", "tokenizers", "datasketch", "trafilatura", "py3langid"):
+    for name in ("torch", "tokenizers", "trafilatura", "py3langid"):
         require(name)
     out = tmp_path / "build"
     corpus = tmp_path / "corpus"
@@ -91,7 +91,7 @@ def test_nano_build_runs_through_every_stage(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_finished_stages_are_gone_on_with(tmp_path: Path) -> None:
     """More pre-training moves the base, and the fine-tuned model takes that change along."""
-    for name in ("torch", "tokenizers", "datasketch", "trafilatura", "py3langid"):
+    for name in ("torch", "tokenizers", "trafilatura", "py3langid"):
         require(name)
     import torch
 

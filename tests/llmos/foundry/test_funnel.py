@@ -52,7 +52,6 @@ def test_exact_duplicates_ignore_case_and_spacing() -> None:
 
 
 def test_near_duplicates_are_found_and_different_texts_kept() -> None:
-    require("datasketch")
     near = NearDuplicates()
     assert not near.seen(PROSE)
     assert near.seen(PROSE.replace("dog", "cat"))
@@ -91,7 +90,6 @@ def test_rows_of_every_known_shape_become_text() -> None:
 
 
 def test_account_adds_up_and_says_what_was_idle(tmp_path: Path) -> None:
-    require("datasketch")
     require("trafilatura")
     require("py3langid")
     rows = [
@@ -134,7 +132,6 @@ def test_held_out_share_depends_on_the_text_alone() -> None:
 
 
 def test_blocked_documents_are_counted_first() -> None:
-    require("datasketch")
     funnel = Funnel()
     assert list(funnel.run([Document("s", PROSE, "http://content-farm.test/x")])) == []
     assert funnel.stages["host"].reasons == {"host_blocked": 1}
