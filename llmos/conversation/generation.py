@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from llmos.conversation.splitting import Splitter
 from llmos.formats import THINK_OPEN
 from llmos.guard.clean import StreamCleaner
+from llmos.kernel.families import family_named
+from llmos.kernel.families.base import Family
 from llmos.kernel.protocol import (
     Chunk,
     Finished,
@@ -40,7 +43,8 @@ class Generator:
     Yields ``PrefillProgress``, ``TextDelta`` and ``ThinkingDelta``, at the end ``TurnDone`` with
     the answer (not stored) and its figures. Options of a request that it knows: ``samples`` (one
     ``TurnDone`` a sample, the first one streams), ``stop`` (texts that end the answer),
-    ``prefix`` (how the answer begins, written for the model), ``priority``, ``logprobs``,
+    ``prefix`` (how the answer begins, written for the model), ``thoughts`` (closed in the model's own
+    form before the prefix), ``priority``, ``logprobs``,
     ``no_tool_calls`` (tools stay in the prompt but cannot be called).
 
     Args:
@@ -71,9 +75,7 @@ class Generator:
         samples = int(request.options.get("samples", 1))
         opened = THINK_OPEN if rendered.text.rstrip().endswith(THINK_OPEN) else ""
         prompt = rendered.tokens
-        prefix = str(request.options.get("prefix", ""))
-        if opened and prefix.startswith(THINK_OPEN):
-            prefix = prefix.removeprefix(THINK_OPEN)  # the template has opened the thoughts itself
+        prefix = self._beginning(request.options, opened)
         written = _Written(rendered.tokens)
         if prefix:
             begun = await self._tokens_of(prefix, rendered.tokens)
@@ -120,6 +122,20 @@ class Generator:
             close = getattr(stream, "aclose", None)
             if close is not None:
                 await close()
+
+    def _beginning(self, options: Mapping[str, Any], opened: str) -> str:
+        """How the answer begins: thoughts closed as the model's family does, and what follows them."""
+        prefix, thoughts = str(options.get("prefix", "")), str(options.get("thoughts", ""))
+        if thoughts:
+            model = self._kernel.model
+            family = family_named(model.tool_family if model else "")
+            before, after = family.thinking_marks
+            if model and before.strip() not in model.chat_template and THINK_OPEN in model.chat_template:
+                before, after = Family.thinking_marks
+            prefix = f"{before}{thoughts}{after}{prefix}"
+        if opened and prefix.startswith(THINK_OPEN):
+            prefix = prefix.removeprefix(THINK_OPEN)  # the template has opened the thoughts itself
+        return prefix
 
     async def _tokens_of(self, prefix: str, prompt: tuple[int, ...]) -> list[int]:
         """Tokens of how an answer begins; what was written just so before keeps its tokens.

@@ -21,6 +21,8 @@ class Family(ABC):
     name: str
     #: Text after which the grammar holds; the grammar's root begins with it.
     trigger: str
+    #: What stands before and after thoughts, when the program itself writes them into an answer.
+    thinking_marks: tuple[str, str] = ("<think>\n", "\n</think>\n")
 
     @abstractmethod
     def detect(self, template: str) -> bool:

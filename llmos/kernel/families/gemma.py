@@ -91,6 +91,7 @@ class Gemma(Family):
 
     name = "gemma"
     trigger = _OPEN
+    thinking_marks = ("<|channel>thought\n", "\n<channel|>")
 
     _start = re.compile(r"\s*call:([\w.-]+)\s*\{")
 

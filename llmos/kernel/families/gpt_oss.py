@@ -22,6 +22,10 @@ class GptOss(Family):
 
     name = "gpt-oss"
     trigger = "<|channel|>commentary to=functions."
+    thinking_marks = (
+        "<|channel|>analysis<|message|>",
+        "<|end|><|start|>assistant<|channel|>final<|message|>",
+    )
 
     def detect(self, template: str) -> bool:
         """The template writes channels."""

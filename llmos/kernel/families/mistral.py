@@ -25,6 +25,7 @@ class Mistral(Family):
 
     name = "mistral"
     trigger = _MARK
+    thinking_marks = ("[THINK]", "[/THINK]")
 
     def detect(self, template: str) -> bool:
         """The template writes ``[ARGS]``."""

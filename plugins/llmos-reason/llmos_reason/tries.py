@@ -195,11 +195,6 @@ class _Begun:
     thoughts: str
     text: str
 
-    @property
-    def prefix(self) -> str:
-        """How the answer begins: thoughts closed cleanly, and what of the answer stands already."""
-        return (f"<think>\n{self.thoughts}\n</think>\n" if self.thoughts else "") + self.text
-
 
 async def _close(
     request: TurnRequest,
@@ -210,12 +205,12 @@ async def _close(
     tally: Tally,
     budget: Budget,
 ) -> AsyncIterator[Event]:
-    """The time was up in the first try: close its thoughts and write the answer, shown as it comes.
+    """The time was up in the first try: have its thoughts closed and the answer written, shown as it comes.
 
     Budget forcing as in s1 (Muennighoff et al. 2025, arXiv 2501.19393). An answer that goes on
     beyond the time is cut there.
     """
-    options = {**request.options, "samples": 1, "prefix": begun.prefix}
+    options = {**request.options, "samples": 1, "prefix": begun.text, "thoughts": begun.thoughts}
     asking = replace(request, options=options, max_tokens=budget.closing_tokens(request.max_tokens))
     parts: list[str] = []
     async for event in _until(next_(asking), lambda: bool(parts) and budget.at_an_end):

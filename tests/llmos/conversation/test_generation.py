@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import pytest
+
 from llmos.conversation.generation import Generator
+from llmos.kernel.families import family_named
 from llmos.kernel.protocol import Chunk, Finished, GenerateEvent, GenerateRequest
-from llmos.types import Message, TextDelta, ThinkingDelta, TurnRequest
+from llmos.types import Message, TextDelta, ThinkingDelta, TurnDone, TurnRequest
 from tests.helpers.fake_kernel import FakeKernel
 
 ASKED = TurnRequest([Message("user", "Why?")])
@@ -67,3 +70,26 @@ async def test_thoughts_that_the_template_opened_are_not_opened_twice() -> None:
     assert text.replace("\n", "") == "hm7"
     begun = list(kernel.requests[0].prompt)
     assert kernel._id("<think>") not in begun and kernel._id("</think>") in begun
+
+
+@pytest.mark.parametrize(
+    ("family", "begun"),
+    [
+        ("hermes", "<think>\nhm\n</think>\nSo "),
+        ("gemma", "<|channel>thought\nhm\n<channel|>So "),
+        ("mistral", "[THINK]hm[/THINK]So "),
+        ("gpt-oss", "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>So "),
+    ],
+)
+async def test_thoughts_are_closed_as_the_family_does(family: str, begun: str) -> None:
+    kernel = Letters(["7"])
+    assert kernel._model is not None
+    kernel._model = replace(kernel._model, tool_family=family, chat_template="")
+    kernel.parse_answer = family_named(family).parse  # type: ignore[method-assign]
+    generator = Generator(kernel, lambda text: text)
+    ends = [event async for event in generator(replace(ASKED, options={"thoughts": "hm", "prefix": "So "}))]
+    prompt = await kernel.detokenize(kernel.requests[0].prompt)
+    assert prompt.endswith(f"<|im_start|>assistant\n{begun}")
+    done = ends[-1]
+    assert isinstance(done, TurnDone)
+    assert (done.message.thinking, done.message.content) == ("hm", "So 7")

@@ -38,7 +38,7 @@ class Below:
     async def __call__(self, request: TurnRequest) -> AsyncIterator[Event]:
         self.requests.append(request)
         try:
-            prefix = str(request.options.get("prefix", ""))
+            prefix = str(request.options.get("thoughts", ""))
             if self.thinking and not prefix:
                 yield ThinkingDelta(self.thinking)
             if not prefix:
@@ -111,7 +111,7 @@ async def test_time_up_in_mid_thought_closes_the_thoughts_and_answers() -> None:
     below = Below(["7"], seconds=30.0)
     events = await asyncio.wait_for(collect(think(request(), below, Plan(Effort(0.3, True)))), 5)
     assert answer(events) == "7"
-    assert below.requests[-1].options["prefix"] == "<think>\nI count.\n</think>\n"
+    assert below.requests[-1].options["thoughts"] == "I count."
     assert below.requests[-1].max_tokens is not None
     assert below.closed == len(below.requests)
 
@@ -159,7 +159,7 @@ async def test_an_answer_that_outlasts_the_time_is_cut_and_kept() -> None:
             try:
                 while True:
                     clock.now += 0.1
-                    yield TextDelta("on ") if request.options.get("prefix") else ThinkingDelta("hm ")
+                    yield TextDelta("on ") if request.options.get("thoughts") else ThinkingDelta("hm ")
             finally:
                 self.closed += 1
 
