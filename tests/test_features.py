@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "docs" / "features.md", ROOT / "docs" / "chat.md"]
+PAGES = [ROOT / "docs" / "features.md"]
 NAMED = re.compile(r"`((?:tests/)?[\w/]+\.py)(?:::(\w+))?`")
 PICTURE = re.compile(r"`(tests/\S+\.svg)`")
 

@@ -152,7 +152,9 @@ class LlmosApp(App[None], inherit_bindings=False):
         """Ask for the figures and show what has changed."""
         if self.backend is None:
             return
-        chat_id = next((getattr(screen, "chat_id", "") for screen in self.screen_stack[:1]), "")
+        # The open chat's window, on the other tabs too.
+        chats = self._screen_stacks.get("chat", [])
+        chat_id = next((getattr(screen, "chat_id", "") for screen in chats), "")
         self.figures = await self.backend.status(chat_id)
         self._show_figures()
 

@@ -12,10 +12,21 @@ from pathlib import Path
 from llmos.tui.actions import keys_document
 from llmos.tui.commands import COMMANDS
 
+#: Pages for whoever chats come before those for whoever writes plugins or runs servers.
+_WEIGHTS = {
+    "chat.md": 2.2,
+    "commands": 1.8,
+    "keys.md": 1.6,
+    "models.md": 1.6,
+    "cli.md": 1.2,
+    "plugins/reference.md": 0.5,
+}
+#: A comparison for readers of the repository; no help.
+_LEFT_OUT = frozenset({"keys.md", "features.md"})
 _HEADING = re.compile(r"^#{1,3} +(.+)$")
 _STOP = frozenset(
     """a an and are can do does for from how i in is it me my of on or that the this to what when where
-    which who why with you your""".split()  # noqa: SIM905
+    which who why with you your get use want need make something any there""".split()  # noqa: SIM905
 )
 
 
@@ -42,7 +53,7 @@ def sections(folder: Path | None = None) -> Iterator[Section]:
     commands = "\n".join(f"- `/{one.name} {one.argument}`".rstrip(" `") + f"`: {one.help}" for one in COMMANDS)
     yield Section("commands", "Slash commands", f"# Slash commands\n\n{commands}\n")
     for file in sorted(base.rglob("*.md")) if base.is_dir() else ():
-        if file.name == "keys.md":
+        if file.name in _LEFT_OUT:
             continue
         try:
             yield from _cut(file.relative_to(base).as_posix(), file.read_text(encoding="utf-8"))
@@ -78,16 +89,17 @@ def search(question: str, folder: Path | None = None, limit: int = 8) -> list[Se
     database = sqlite3.connect(":memory:")
     try:
         database.execute(
-            "CREATE VIRTUAL TABLE sections USING fts5(page UNINDEXED, title, text, tokenize='porter unicode61')"
+            "CREATE VIRTUAL TABLE sections USING fts5(page UNINDEXED, title, text, weight UNINDEXED,"
+            " tokenize='porter unicode61')"
         )
         database.executemany(
-            "INSERT INTO sections VALUES (?, ?, ?)",
-            ((one.page, one.title, one.text) for one in sections(folder)),
+            "INSERT INTO sections VALUES (?, ?, ?, ?)",
+            ((one.page, one.title, one.text, _WEIGHTS.get(one.page, 1.0)) for one in sections(folder)),
         )
         expression = " OR ".join(f'"{word}"' for word in words)
         found = database.execute(
             "SELECT page, title, text, snippet(sections, 2, '', '', '…', 12) FROM sections"
-            " WHERE sections MATCH ? ORDER BY bm25(sections, 0, 6.0, 1.0) LIMIT ?",
+            " WHERE sections MATCH ? ORDER BY bm25(sections, 0, 6.0, 1.0, 0) * weight LIMIT ?",
             (expression, limit),
         ).fetchall()
     finally:

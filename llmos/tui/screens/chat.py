@@ -31,6 +31,7 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
     def __init__(self) -> None:
         super().__init__()
         self._filling = False
+        self._list_beside = True
         self._parts_there = asyncio.Event()
         # This screen comes with the first frame: no style is older than the app's.
         self._css_update_count = self.app._css_update_count
@@ -79,7 +80,11 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
         self._arrange(event.size.width)
 
     def _arrange(self, width: int) -> None:
-        self.set_class(width < WIDE, "-narrow")
+        narrow = width < WIDE
+        if narrow != self.has_class("-narrow"):
+            # Beside the chat unless it was hidden; over the chat only when it is asked for.
+            self.set_class(not narrow and self._list_beside, "-list")
+        self.set_class(narrow, "-narrow")
         self.query("SidePanel").set_class(width < WIDE, "-overlay")
         self.set_class(width < 40, "-tiny")
 
@@ -99,6 +104,8 @@ class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, Extr
     def action_toggle_list(self) -> None:
         """Show or hide the list of chats; showing it puts the focus there."""
         self.toggle_class("-list")
+        if not self.has_class("-narrow"):
+            self._list_beside = self.has_class("-list")
         if not self.filled:
             return
         if self.has_class("-list"):

@@ -82,12 +82,18 @@ class StatusBar(Widget):
             text, level = self._notice
             style = {"warning": "$text-warning", "error": "$text-error"}.get(level, "$text-accent")
             return Content.styled(text, style).truncate(width, ellipsis=True)
-        left = Content("  ").join(figure_parts(self._figures, width))
+        parts = figure_parts(self._figures, width)
         hint = Content.styled(self._hint, "$text-muted")
-        gap = width - left.cell_length - hint.cell_length
-        if gap < 2:
+        room = width - hint.cell_length - 2 if self._hint else width
+        # Keys that matter now are worth more than figures: the last ones make room.
+        while parts and sum(part.cell_length + 2 for part in parts) - 2 > room and (self._hint or parts[1:]):
+            parts.pop()
+        left = Content("  ").join(parts)
+        if not self._hint:
             return left.truncate(width, ellipsis=True)
-        return left + Content(" " * gap) + hint
+        if not parts:
+            return hint.truncate(width, ellipsis=True)
+        return left + Content(" " * (width - left.cell_length - hint.cell_length)) + hint
 
 
 def figure_parts(figures: StatusFigures, width: int) -> list[Content]:

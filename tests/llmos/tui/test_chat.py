@@ -288,9 +288,10 @@ async def test_errors_and_notices_are_one_line_and_the_text_is_not_lost() -> Non
         await talk(pilot, screen, "hi")
         assert "The kernel was restarted." in screen_text(pilot)
         backend.send = failing.__get__(backend)  # type: ignore[method-assign]
-        await talk(pilot, screen, "too long")
-        assert "900 tokens long; 512 fit." in screen_text(pilot)
-        assert "too long" in screen_text(pilot)
+        screen.prompt.set_text("too long")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: "900 tokens long; 512 fit." in screen_text(pilot))
+        await wait_until(pilot, lambda: screen.prompt.text == "too long")
 
 
 async def test_a_missing_model_is_told_and_the_chat_stays() -> None:
@@ -346,3 +347,26 @@ async def test_first_run_says_what_the_model_is_and_offers_starters() -> None:
         await pilot.click("#starters", offset=(3, 1))
         await wait_until(pilot, lambda: "You said:" in screen_text(pilot))
         assert not screen.query("Welcome")
+
+
+async def test_the_list_stands_beside_the_chat_where_there_is_room() -> None:
+    async with face(size=LARGE) as (pilot, screen):
+        place = screen.query_one("#list-place")
+        assert place.display
+        await pilot.resize_terminal(80, 24)
+        await wait_until(pilot, lambda: not place.display)
+        await pilot.resize_terminal(*LARGE)
+        await wait_until(pilot, lambda: place.display)
+        await pilot.press("ctrl+l")
+        await pilot.resize_terminal(80, 24)
+        await pilot.resize_terminal(*LARGE)
+        await wait_until(pilot, lambda: not screen.has_class("-narrow"))
+        assert not place.display
+
+
+async def test_the_keys_of_a_block_are_told_on_a_small_screen() -> None:
+    async with face() as (pilot, screen):
+        await talk(pilot, screen, "hello")
+        await pilot.press("ctrl+up")
+        await wait_until(pilot, lambda: "c copy" in screen_text(pilot).split("\n")[-1])
+        assert "Esc back" in screen_text(pilot).split("\n")[-1]
