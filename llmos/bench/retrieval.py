@@ -307,17 +307,19 @@ def support() -> list[Figure]:
 
 def answers(work: Path) -> list[Figure]:
     """The loaded model answers from made-up documents, through the whole path."""
-    from llmos.bench.retrieval_answers import exact_share
+    from llmos.bench.retrieval_answers import answer_all
 
     source = work / "made-up"
     source.mkdir()
     rows = sets.made_up()
     for file, text, _, _ in rows:
         (source / file).write_text(text)
-    share, brought, model = asyncio.run(
-        exact_share(source, [(question, answer) for _, _, question, answer in rows])
-    )
+    found = asyncio.run(answer_all(source, rows))
     return [
-        figure(f"the right passage is brought in ({len(rows)} made-up documents)", brought, "share"),
-        figure(f"answers that hold the fact, by {model}", share, "share", ">=", 0.8),
+        figure(f"the right passage is brought in ({len(rows)} made-up documents)", found.brought, "share"),
+        figure("it is the first of those brought in", found.first, "share"),
+        figure("passages brought in a question", found.pages, "passages"),
+        figure(f"answers that hold the fact, by {found.model}", found.right, "share", ">=", 0.8),
+        figure("answers that cite the right passage", found.cited, "share"),
+        figure("answers that hold the fact, the right passage alone given", found.alone, "share"),
     ]
