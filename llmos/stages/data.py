@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,13 +69,11 @@ def run_folder(folder: Path, context: StageContext) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}; name one with text files.")
-    try:
-        from llmos.foundry.funnel.funnel import Funnel
-        from llmos.foundry.funnel.sources import read_folder
-    except ImportError as error:
-        raise UserError(
-            f"The funnel needs {error.name}, which is not installed: pip install 'llmos[foundry]'."
-        ) from error
+    for needed in ("py3langid", "trafilatura"):
+        if importlib.util.find_spec(needed) is None:
+            raise UserError(f"The funnel needs {needed}, which is not installed: pip install {needed}.")
+    from llmos.foundry.funnel.funnel import Funnel
+    from llmos.foundry.funnel.sources import read_folder
 
     class Watched(Funnel):
         """Notes what drops out."""
@@ -106,7 +105,8 @@ class DataStage(StageBase):
     title = "Data"
     sentences = (
         "A model is what it read: raw text goes through a funnel of filters; most of a web crawl drops out.",
-        "Block lists, extraction, language, quality rules, duplicates, private data: in this order.",
+        "Block lists, extraction, language, quality rules, duplicates, private data, in this order; quality "
+        "and variety count for more than size.",
         "Below are the counts of the bundled model's text; name a folder and the same filters run on it.",
     )
     question = "What data is a language model trained on?"
@@ -130,14 +130,20 @@ class DataStage(StageBase):
                 recorded("Documents out", last["documents_out"], _SOURCE, "documents"),
                 recorded("Bytes in", first["bytes_in"], _SOURCE, "bytes"),
                 recorded("Bytes out", last["bytes_out"], _SOURCE, "bytes"),
-                recorded("Private data redacted", sum(report["redacted"].values()), _SOURCE, "places"),
+                recorded(
+                    "Private data redacted",
+                    sum(report["redacted"].values()),
+                    _SOURCE,
+                    "places",
+                    "addresses and numbers; such filters do not find every name",
+                ),
             ]
         return [
             *out,
             cited("Common Crawl, one crawl", "2.7 billion pages", "Common Crawl (2024)", "",
                   "one crawl of many since 2007, not the archive"),
             cited("FineWeb", "15 trillion tokens, 44 TB", "Penedo et al. 2024 (2406.17557)", "",
-                  "its authors' own figure"),
+                  "its authors' own figure; 44 TB fit on some ten consumer drives"),
             cited("Language filter of FineWeb", "English at 65 % or more", "Penedo et al. 2024 (2406.17557)"),
         ]  # fmt: skip
 
