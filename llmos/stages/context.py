@@ -104,7 +104,7 @@ def extras_of(session: Any) -> dict[str, Any]:
     Keys, each only where the session has it: ``embed`` (texts to vectors), ``embedder`` (its name once
     it is started), ``embedder_path`` (its file now), ``find_embedder`` (its file, which a plugin may have
     to make first), ``prepare_embedder`` (starts it), ``jobs`` (what runs in the background), ``plugins``
-    (rows with ``name, state, tab, tools``).
+    (rows with ``name, state, tab, tools``), ``experts`` (personas of plugins).
     """
     extras: dict[str, Any] = {}
     if getattr(session, "embedder", None) is not None:
@@ -121,6 +121,8 @@ def extras_of(session: Any) -> dict[str, Any]:
     plugins = getattr(session, "plugins", None)
     if hasattr(plugins, "panels") and hasattr(plugins, "plugins"):
         extras["plugins"] = lambda: plugin_rows(plugins)
+    if plugins is not None and hasattr(plugins, "personas"):
+        extras["experts"] = plugins.personas
     return extras
 
 

@@ -240,10 +240,13 @@ async def reversal(context: StageContext) -> Outcome:
         for beginning in (asked, turned):
             examples.append((f"{beginning} …", await complete(base, beginning, 16, stop=(".", "\n"))))
     found = {"as it was read": ranks_of(there), "turned around": ranks_of(back)}
-    shares = [
-        Share(f"{way}: the right one ranks first of {len(pairs)}", ranks.count(1), len(ranks))
-        for way, ranks in found.items()
-    ]
+    shares = []
+    for way, ranks in found.items():
+        upper = sum(2 * rank <= len(pairs) for rank in ranks)
+        shares += [
+            Share(f"{way}: the right one ranks first of {len(pairs)}", ranks.count(1), len(ranks)),
+            Share(f"{way}: it ranks in the better half", upper, len(ranks)),
+        ]
     bars = {way: mean_rank(ranks) for way, ranks in found.items()}
     bars["by chance"] = (len(pairs) + 1) / 2
     unit = "mean rank of the right one (1 is best)"

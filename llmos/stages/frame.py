@@ -79,6 +79,7 @@ class Control:
         low, high, step: of a slider.
         choices: of a choice.
         key: key that reaches it.
+        action: what moving a choice does at once; empty only draws anew.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Control:
     step: float = 0.1
     choices: tuple[str, ...] = ()
     key: str = ""
+    action: str = ""
 
 
 State = dict[str, Any]

@@ -75,7 +75,7 @@ async def cells(context: StageContext) -> list[Cell]:
             Cell("Processes (KV sequences)", _sequences(stats.sequences), "chat", "Chat"),
             Cell("Running and waiting", f"{stats.running} running, {stats.waiting} waiting", "chat", "Chat"),
         ]
-    found += [*_jobs(context), *_plugins(context)]
+    found += [*_jobs(context), *_plugins(context), *await _experts(context)]
     found.append(Cell("Modalities", modalities(context), "models", "Models"))
     return found
 
@@ -104,6 +104,14 @@ def _plugins(context: StageContext) -> list[Cell]:
         tools = ", ".join(plugin["tools"])
         found.append(Cell(part, f"{plugin['state']}; tools: {tools}" if tools else plugin["state"], tab, title))
     return found or [Cell("Experts and tools", "no plugin is installed", "plugins", "Plugins")]
+
+
+async def _experts(context: StageContext) -> list[Cell]:
+    """Experts that plugins bring: a system prompt, tools and sampling under a name."""
+    if "experts" not in context.extras:
+        return []
+    names = [str(one.name) for one in await context.extras["experts"]()]
+    return [Cell("Experts (/persona)", ", ".join(names) or "none installed", "plugins", "Plugins")]
 
 
 def modalities(context: StageContext) -> str:
@@ -138,16 +146,17 @@ class MachineStage(StageBase):
     async def figures(self, context: StageContext) -> list[StageFigure]:
         """Every cell as a figure."""
         out = [live(one.part, one.now, context.model_name) for one in await cells(context)]
-        out.append(
-            cited(
-                "Where the picture is from",
-                "the model as the kernel of an operating system",
-                "A. Karpathy, Intro to LLMs (2023)",
-                "",
-                "a way of looking; nothing measured follows from it",
-            )
-        )
-        return out
+        karpathy = "A. Karpathy, Intro to LLMs (2023)"
+        return [
+            *out,
+            cited("Where the picture is from", "the model as the kernel of an operating system", karpathy, "",
+                  "a way of looking; nothing measured follows from it"),
+            cited("System 2", "time turned into accuracy", karpathy, "",
+                  "here: the reasoning plugin; what it gains is in benchmarks/results.md"),
+            cited("Self-improvement", "an open question: AlphaGo had a game to win, language has no such score",
+                  karpathy, "", "where results can be checked, reinforcement works: see RLHF"),
+            cited("Customisation", "an app store of experts", karpathy, "", "here: plugins and their experts"),
+        ]  # fmt: skip
 
     async def view(self, context: StageContext, state: State) -> list[Part]:
         """One row a part; how the worker's memory is spent."""

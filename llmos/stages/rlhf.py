@@ -34,6 +34,22 @@ async def reward(context: StageContext, question: str, reply: str) -> float:
     return head.score(state)
 
 
+def _votes(context: StageContext) -> list[Part]:
+    """One draw against the vote of several, along reinforcement."""
+    rows = [row for row in context.need_record().curve("rl") if "pass_1" in row and "majority" in row]
+    if len(rows) < 2:
+        return []
+    x = [row["step"] for row in rows]
+    group = int(rows[-1].get("group", 0))
+    series = [
+        {"name": "pass@1", "x": x, "y": [row["pass_1"] for row in rows]},
+        {"name": f"majority@{group}" if group else "majority", "x": x, "y": [row["majority"] for row in rows]},
+    ]
+    plot = {"series": series, "x": "step", "y": "right"}
+    title = "Sums right: one draw against the vote of several"
+    return [Part(Element("plot", plot, title), "recorded", "record: rl")]
+
+
 class RlhfStage(StageBase):
     """Learning from comparisons and from checkable results."""
 
@@ -135,6 +151,7 @@ class RlhfStage(StageBase):
                     series = [{"name": key, "x": [one[0] for one in points], "y": [one[1] for one in points]}]
                     plot = {"series": series, "x": "step", "y": key}
                     parts.append(Part(Element("plot", plot, f"{stage}: {key}"), "recorded", f"record: {stage}"))
+        parts += _votes(context)
         parts += score_parts(context, ("sft", "preferences", "rl"))
         return parts
 

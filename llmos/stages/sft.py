@@ -19,6 +19,8 @@ from llmos.stages.frame import (
 )
 
 _RECORD = "record: SFT examples"
+_INSTRUCT = "Ouyang et al. 2022 (2203.02155)"
+_TALK = "A. Karpathy, Deep Dive into LLMs (2025)"
 
 
 class SftStage(StageBase):
@@ -61,12 +63,16 @@ class SftStage(StageBase):
             out.append(
                 recorded("Share of tokens that the loss counts", round(learned / max(1, total), 3), _RECORD)
             )
-        out.append(
-            cited(
-                "Conversations of InstructGPT's SFT", "about 13,000 prompts", "Ouyang et al. 2022 (2203.02155)"
-            )
-        )
-        return out
+        return [
+            *out,
+            cited("Conversations of InstructGPT's SFT", "about 13,000 prompts", _INSTRUCT),
+            cited("What labellers were asked for", "helpful, truthful, harmless", _INSTRUCT, "",
+                  "the model imitates their answers; skills such as code come mostly from pre-training"),
+            cited("Where the conversations come from today", "mostly other models, edited by people", _TALK, "",
+                  "no laboratory publishes shares"),
+            cited("Time of SFT beside pre-training", "hours beside months", _TALK, "",
+                  "of frontier models; this model's own hours stand above"),
+        ]  # fmt: skip
 
     async def view(self, context: StageContext, state: State) -> list[Part]:
         """Before and after, the example with its mask, the loss."""

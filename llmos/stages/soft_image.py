@@ -58,9 +58,13 @@ _QUESTIONS = (
     "What is temperature?",
     "Can you search the web?",
     "Good morning!",
+    "Which file did I open last?",
+    "How large is the window?",
+    "Thank you.",
+    "What is a page?",
 )
-#: The search sees the first questions, the picture is tried on the others.
-_SEEN = 2
+#: The search sees the first questions, so many of them a step; the picture is tried on the others.
+_SEEN, _EACH = 6, 2
 
 
 @dataclass(slots=True)
@@ -107,7 +111,7 @@ async def search(context: StageContext, steps: int = STEPS, pairs: int = PAIRS, 
     Args:
         context: the loaded model, progress, stop.
         steps: at most.
-        pairs: draws a step and question, each with its opposite.
+        pairs: draws a step, each with its opposite, tried on a few of the questions.
         seed: of the draws.
 
     Raises:
@@ -127,13 +131,14 @@ async def search(context: StageContext, steps: int = STEPS, pairs: int = PAIRS, 
     line = await kernel.tokenize(LINE)
     places = [await around(kernel, question) for question in _QUESTIONS[:_SEEN]]
 
-    async def likely(pictures: Any) -> Any:
-        """Mean log-probability of the line for each picture."""
+    async def likely(pictures: Any, some: Sequence[int] = range(_SEEN)) -> Any:
+        """Mean log-probability of the line for each picture, over some of the questions."""
         total = np.zeros(len(pictures))
-        for before, after in places:
+        for place in some:
+            before, after = places[place]
             scores = await kernel.vectors(VectorRequest(before, pictures, after, line))
             total += [sum(one.logprobs) for one in scores]
-        return total / len(places)
+        return total / len(some)
 
     found.curve.append(float((await likely(picture[None]))[0]))
     first, second = np.zeros_like(picture), np.zeros_like(picture)
@@ -143,7 +148,8 @@ async def search(context: StageContext, steps: int = STEPS, pairs: int = PAIRS, 
             break
         context.progress(step, steps, f"steps, log-probability of the line {found.curve[-1]:.1f},")
         noise = rng.standard_normal((pairs, *picture.shape)) * _WIDTH * spread
-        values = await likely(np.concatenate([picture + noise, picture - noise]))
+        some = [int(one) for one in rng.choice(_SEEN, _EACH, replace=False)]
+        values = await likely(np.concatenate([picture + noise, picture - noise]), some)
         slope = ((values[:pairs] - values[pairs:])[:, None, None] * noise).sum(axis=0)
         slope /= 2 * pairs * (_WIDTH * spread) ** 2
         # Adam (Kingma and Ba 2014, 1412.6980), then no vector longer than a token's may be.

@@ -102,7 +102,7 @@ class TokensStage(StageBase):
     sentences = (
         "A model reads no letters: a text is cut into tokens, and each token is a number.",
         "Byte pair encoding begins with the 256 bytes and merges the most frequent neighbours again and again; "
-        "so typos, names and every language still have tokens.",
+        "so words share roots, and typos, names and every language still have tokens.",
         "What is one token to the model is hard to spell, and numbers cut in the middle are hard to add.",
     )
     question = "What is a token?"
@@ -178,8 +178,8 @@ class TokensStage(StageBase):
         parts.append(
             Part(
                 Element("table", {"columns": columns, "rows": merge_rows[::-1], "keys": []}, "Merges"),
-                "recorded" if known else "live",
-                "record: merges" if known else "byte pair encoding of your text",
+                "live",
+                f"byte pair encoding of your text{'; last column: record: merges' if known else ''}",
             )
         )
         if context.record is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -59,7 +60,9 @@ class TrainingStage(StageBase):
             Control("head", "slider", "Head", 0, 0, 31, 1),
             Control("word", "text", "Neighbours of", " water", key="w"),
             Control("prompt", "text", "Prompt for the checkpoint", "Once upon a time", key="p"),
-            Control("step", "choice", "Checkpoint", steps[-1] if steps else "", choices=tuple(steps)),
+            Control(
+                "step", "choice", "Checkpoint", steps[-1] if steps else "", choices=tuple(steps), action="ask"
+            ),
             Control("ask", "button", "Ask the checkpoint", key="k"),
         )
 
@@ -76,6 +79,12 @@ class TrainingStage(StageBase):
                 live("Layers", model.layers, name),
                 live("Width", model.embedding_width, name),
                 live("Vocabulary", model.vocabulary, name, "tokens"),
+                live(
+                    "Loss of chance: logarithm of the vocabulary",
+                    round(math.log(model.vocabulary), 3),
+                    name,
+                    "nats",
+                ),
                 live("File", model.file_bytes, name, "bytes"),
             ]
         if context.record is not None:
@@ -89,6 +98,12 @@ class TrainingStage(StageBase):
                 ]
         out += [
             cited("GPT-2's parameters", "1.5 billion", "Radford et al. 2019", "", "some pages say 1.6 billion"),
+            cited("GPT-2's text and cost then", "about 100 billion tokens and $40,000",
+                  "A. Karpathy, Deep Dive into LLMs (2025)", "",
+                  "never published; by most estimates it saw far fewer tokens"),
+            cited("Loss of a GPT-2 reproduction", "from about 11 to about 2.4 nats",
+                  "A. Karpathy, Deep Dive into LLMs (2025)", "",
+                  "the logarithm of its vocabulary of 50,257 is 10.8: it begins with chance"),
             cited(
                 "GPT-2's cost today", "about $100", "llm.c, A. Karpathy (2024)", "",
                 "holds for reproductions of its smallest form on rented GPUs",

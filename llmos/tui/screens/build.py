@@ -49,6 +49,8 @@ class BuildScreen(TabScreen):
         super().__init__()
         self._stage: StageBase | None = None
         self._state: State = {}
+        self._stages: dict[str, StageBase] = {}
+        self._states: dict[str, State] = {}
         self._kernels = Kernels()
         self._made: StageContext | None = None
         self._stopping = False
@@ -118,13 +120,17 @@ class BuildScreen(TabScreen):
         """Show a stage."""
         if self._stage is None or self._stage.id != name:
             self._show([Element("text", {"markdown": "…"})])
-        self._stage = stage(name)
+        if self._stage is not None:
+            self._states[self._stage.id] = self._state
+        # A panel that is opened again is as it was left, its results with it.
+        self._stage = self._stages.get(name) or stage(name)
+        self._stages[name] = self._stage
         for place, entry in enumerate(STAGES):
             if entry.id == name:
                 self.query_one("#stages", OptionList).highlighted = place
         self.query_one("#sentences", Static).update(" ".join(self._stage.sentences))
         context = self.stage_context()
-        self._state = self._stage.first_state(context) if context else {}
+        self._state = {**self._stage.first_state(context), **self._states.get(name, {})} if context else {}
         self._prepared, self._later, self._figures = False, [], None
         await self._make_controls(self._stage, context)
         self._draw()
@@ -138,15 +144,16 @@ class BuildScreen(TabScreen):
         controls = shown.controls(context)
         rows: list[Widget] = []
         for control in controls:
+            value = self._state.get(control.id, control.value)
             if control.kind == "text":
-                field = Input(str(control.value), name=control.id)
+                field = Input(str(value), name=control.id)
                 rows.append(Horizontal(Static(control.label, classes="label", markup=False), field))
             elif control.kind == "choice" and control.choices:
-                rows.append(
-                    Slider(control.id, control.label, len(control.choices) - 1, 0, len(control.choices) - 1, 1)
-                )
+                last = len(control.choices) - 1
+                place = control.choices.index(value) if value in control.choices else last
+                rows.append(Slider(control.id, control.label, place, 0, last, 1))
         sliders = [
-            Slider(one.id, one.label, float(one.value), one.low, one.high, one.step)
+            Slider(one.id, one.label, float(self._state.get(one.id, one.value)), one.low, one.high, one.step)
             for one in controls
             if one.kind == "slider"
         ]
@@ -184,6 +191,9 @@ class BuildScreen(TabScreen):
             for control in self._stage.controls(context):
                 if control.id == name and control.kind == "choice":
                     self._state[name] = control.choices[int(event.value)]
+                    if control.action and not self._working:
+                        self._act(control.action)
+                        return
         self._draw()
 
     @on(Button.Pressed)
@@ -295,17 +305,28 @@ class BuildScreen(TabScreen):
         step = TOUR[place]
         if self._stage is None or self._stage.id != step.stage:
             await self.open_stage(step.stage)
-        self._set_values(step.values)
+        self.set_values(step.values)
         self._draw()
         if step.action:
             self.query_one(TourBar).say(f"Tour {place + 1} of {len(TOUR)}. Working …  Esc stops.")
-            with contextlib.suppress(WorkerError):  # stopped; what failed has been told
-                await self._act(step.action).wait()
+            await self.act(step.action)
         if self._tour_place == place:
             self._tour_done = True
             self.query_one(TourBar).say(text_of(place, True))
 
-    def _set_values(self, values: Mapping[str, Any]) -> None:
+    async def act(self, action: str) -> None:
+        """Press a button of the stage and wait until what it began has ended."""
+        with contextlib.suppress(WorkerError):  # stopped; what failed has been told
+            await self._act(action).wait()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will be drawn until somebody does something."""
+        mine = (one for one in self.workers if one.node is self and not one.is_finished)
+        waiting = any(one.group in ("draw", "show", "act", "open") for one in mine)
+        return self._figures is not None and not self._working and not waiting
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
         """Set controls as if the user had."""
         self._state.update(values)
         for field in self.query(Input):
@@ -374,7 +395,9 @@ class BuildScreen(TabScreen):
             return
         finally:
             self._working = False
-        if shown is not self._stage:
+        if shown is not self._stage:  # its result waits there
+            self._states[shown.id] = state
+            self.face.tell(f"{shown.title}: done; the result is on its panel.")
             return
         self._state = state
         for field in self.query(Input):

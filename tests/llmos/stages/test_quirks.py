@@ -95,7 +95,8 @@ async def test_both_directions_are_ranked_among_all_completions(recorded: StageC
     )
     helped = table - table.mean(axis=0)
     ranks = (helped >= np.diag(helped)[:, None]).sum(axis=1)
-    assert outcome.shares[0].of == outcome.shares[1].of == len(pairs)
+    assert [share.of for share in outcome.shares] == [len(pairs)] * 4
+    assert outcome.shares[1].right == int((2 * ranks <= len(pairs)).sum())
     assert outcome.shares[0].right == int((ranks == 1).sum())
     assert outcome.bars["as it was read"] == pytest.approx(ranks.mean(), abs=0.4)
     assert outcome.bars["by chance"] == (len(pairs) + 1) / 2

@@ -72,10 +72,10 @@ async def test_the_panel_counts_twenty_other_questions_and_draws_the_curve(
     monkeypatch.setattr("llmos.stages.security.soft_image", lambda one: soft_image.soft_image(one, 2))
     state = await SecurityStage().act(context, {}, "image")
     attack = state["results"]["image"]
-    assert [share.of for share in attack.shares] == [2, 20, 20, 20]
-    # Two answers for the search's own questions, then picture, random and first vectors in turn.
-    answered = [number % 3 == 0 for number in range(62)]
-    expected = [sum(answered[:2]), *(sum(answered[2 + kind :: 3]) for kind in range(3))]
+    assert [share.of for share in attack.shares] == [6, 20, 20, 20]
+    # Six answers for the search's own questions, then picture, random and first vectors in turn.
+    answered = [number % 3 == 0 for number in range(66)]
+    expected = [sum(answered[:6]), *(sum(answered[6 + kind :: 3]) for kind in range(3))]
     assert [share.right for share in attack.shares] == expected
     parts = await SecurityStage().view(context, state)
     curve = next(part for part in parts if part.element.kind == "plot").element.data["series"][0]["y"]

@@ -1,0 +1,111 @@
+"""Draws the panels of the Build tab into ``docs/images``: ``python -m llmos.tui.stage_pictures``.
+
+A real face without a terminal, the bundled model, its record, and one thing done on most panels, in
+folders of its own. To be run again when the model has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+    from llmos.tui.screens.build import BuildScreen
+
+#: What is done on a panel before it is drawn: values of controls, then buttons.
+DONE: Mapping[str, tuple[Mapping[str, Any], Sequence[str]]] = {
+    "data": ({}, ("sample",)),
+    "tokens": ({}, ("auto",)),
+    "training": ({"prompt": "Once upon a time"}, ("ask",)),
+    "inference": ({"temperature": 0.7}, ("run",)),
+    "base": ({}, ("memory", "ask")),
+    "sft": ({}, ("ask",)),
+    "rlhf": ({}, ("score",)),
+    "quirks": ({}, ("names", "reversal")),
+    "rag": ({}, ()),
+    "security": ({}, ("inject", "image")),
+    "pipeline": ({}, ()),
+    "machine": ({}, ()),
+}
+_SIZE = (140, 60)
+#: Seconds that a panel may take to come, and an experiment to end, on a busy machine.
+_PATIENCE, _LONG = 90.0, 1200.0
+
+
+async def _until(pilot: Pilot[Any], true: Any, seconds: float) -> None:
+    from textual.pilot import WaitForScreenTimeout
+
+    end = monotonic() + seconds
+    while not true():
+        if monotonic() > end:
+            raise TimeoutError(f"the panel did not come within {seconds:g} s")
+        with suppress(WaitForScreenTimeout):
+            await pilot.pause(0.05)
+
+
+async def draw(folder: Path, names: Sequence[str], size: tuple[int, int]) -> None:
+    """Draw panels as SVG.
+
+    Args:
+        folder: gets ``NAME.svg``.
+        names: of the stages.
+        size: columns and lines of the terminal.
+    """
+    from llmos.tui.app import LlmosApp
+    from llmos.tui.real_backend import RealBackend
+    from llmos.tui.screens.build import BuildScreen
+
+    app = LlmosApp(lambda: RealBackend(safe_mode=False))
+    async with app.run_test(size=size) as pilot:
+        await _until(pilot, lambda: app.figures.state == "ready", _PATIENCE)
+        app.open_tab("build")
+        await _until(pilot, lambda: isinstance(app.screen, BuildScreen), _PATIENCE)
+        screen = app.screen
+        assert isinstance(screen, BuildScreen)
+        for name in names:
+            began = monotonic()
+            await _one(pilot, screen, name)
+            (folder / f"{name}.svg").write_text(app.export_screenshot(title="LLMOS"), encoding="utf-8")
+            print(f"{name}.svg ({monotonic() - began:.0f} s)", flush=True)
+
+
+async def _one(pilot: Pilot[Any], screen: BuildScreen, name: str) -> None:
+    values, actions = DONE[name]
+    await screen.open_stage(name)
+    await _until(pilot, lambda: screen.settled, _PATIENCE)
+    screen.set_values(values)
+    for action in actions:
+        await screen.act(action)
+    await pilot.pause(0.2)
+    await _until(pilot, lambda: screen.settled, _LONG)
+    screen.query_one("#stages").focus()
+    await pilot.pause(0.5)
+
+
+def main() -> None:
+    """Entry point."""
+    from llmos.stages.registry import STAGES
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=[], help="panels; all of them by default")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parents[2] / "docs" / "images")
+    parser.add_argument("--size", type=int, nargs=2, default=_SIZE, metavar=("COLUMNS", "LINES"))
+    given = parser.parse_args()
+    names = given.names or [entry.id for entry in STAGES]
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="llmos-pictures-") as home:
+        os.environ["LLMOS_HOME"] = home
+        asyncio.run(draw(given.folder, names, (given.size[0], given.size[1])))
+
+
+if __name__ == "__main__":
+    main()
