@@ -91,6 +91,9 @@ class QuietWork:
                         self._due.pop(chat_id, None)
                 else:
                     return
+        except Exception:
+            if not self._stop.is_set():  # else the program is ending, and the file is closed already
+                raise
         finally:
             ended.set()
 

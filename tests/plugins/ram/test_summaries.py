@@ -224,6 +224,34 @@ def test_work_waits_for_quiet_stops_with_the_person_and_goes_on_later(host: Fake
     waiting.close()
 
 
+@pytest.mark.parametrize("ending", [True, False])
+def test_work_that_the_end_of_the_program_cuts_off_is_no_fault(ending: bool, host: FakeHost) -> None:
+    ended: list[str] = []
+    start = host.jobs.start
+
+    def guarded(name: str, function: Callable[..., None]) -> object:
+        try:
+            job = start(name, function)
+        except ValueError as error:
+            ended.append(str(error))
+            return None
+        ended.append("well")
+        return job
+
+    def work(chat_id: str, go_on: Callable[[], bool]) -> int:
+        if ending:
+            waiting.close()
+        raise ValueError("the file is closed")
+
+    host.jobs.start = guarded  # type: ignore[assignment,method-assign]
+    host.jobs.quiet = 60.0
+    waiting = QuietWork(host, "summaries", work, look=0.005)  # type: ignore[arg-type]
+    waiting.note("c")
+    wait_until(lambda: bool(ended))
+    waiting.close()
+    assert ended[0] == ("well" if ending else "the file is closed")
+
+
 def test_a_turn_says_what_it_evaluated_and_that_pages_have_left(pager: Pager, host: FakeHost) -> None:
     messages = facts(8)
     evicted(pager, host, messages)
