@@ -51,7 +51,11 @@ class ChatSettings(BaseModel):
     max_tokens: int = Field(0, ge=0, description="Most tokens of an answer; 0: what fits the window.")
     tool_rounds: int = Field(8, ge=0, le=64, description="Most rounds of tool calls in a turn.")
     low_water: float = Field(
-        0.5, ge=0.1, le=0.9, description="Share of the window that stays when old pages are evicted."
+        0.05,
+        ge=0.0,
+        le=0.9,
+        description="Share of the window that stays when old pages are evicted, beside the last messages "
+        "and what the question calls for.",
     )
     titles: Literal["auto", "heuristic", "off"] = Field(
         "auto", description="Titles of new chats: by the model where it is able, by first words, or none."

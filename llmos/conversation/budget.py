@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -64,9 +65,10 @@ class Budget:
 
     async def count_pages(self, pages: Sequence[Page]) -> None:
         """Fill in the lengths of pages that are not known yet; empty ones have none."""
-        for page in pages:
-            if not page.tokens and page.text:
-                page.tokens = await self.count(shown_text(page))
+        unknown = [page for page in pages if not page.tokens and page.text]
+        lengths = await asyncio.gather(*(self.count(shown_text(page)) for page in unknown))
+        for page, length in zip(unknown, lengths, strict=True):
+            page.tokens = length
 
     async def context_room(self, window: Window) -> int:
         """Tokens that plugins may bring in before the user's message, the last of the window."""
@@ -77,11 +79,12 @@ class Budget:
 
     async def take_within(self, pages: Sequence[Page], budget: int) -> list[Page]:
         """The pages, best first, that fit a budget together."""
+        lengths = await asyncio.gather(*(self.count(shown_text(page)) for page in pages))
         taken: list[Page] = []
-        for page in pages:
-            page.tokens = await self.count(shown_text(page))
-            if page.tokens <= budget:
-                budget -= page.tokens
+        for page, length in zip(pages, lengths, strict=True):
+            page.tokens = length
+            if length <= budget:
+                budget -= length
                 taken.append(page)
         return taken
 
@@ -108,8 +111,7 @@ class Budget:
         Raises:
             PromptTooLong: nothing more can leave.
         """
-        if window.tokens_used() > 2 * self.prompt_tokens:  # far too long even to render: go by estimate
-            await self._evict(window, window.tokens_used(), user, evicted)
+        await self._evict_unrendered(window, user, evicted)
         while True:
             messages = window.messages()
             rendered = await self._kernel.render_chat(messages, tools)
@@ -119,6 +121,15 @@ class Budget:
                 return Fitted(messages, rendered, self.context - length)
             if not await self._evict(window, length, user, evicted):
                 raise await self._too_long(window, user, length)
+
+    async def _evict_unrendered(self, window: Window, user: Message, evicted: Stored) -> None:
+        """A first batch by estimate, where it is sure that the window is too long: saves a rendering."""
+        unknown = [page for page in window.pages if not page.tokens and page.text]
+        sure = bool(window.fixed_tokens) and len(unknown) <= 8
+        if sure:
+            await self.count_pages(unknown)
+        if window.tokens_used() > self.prompt_tokens * (1 if sure else 2):
+            await self._evict(window, window.tokens_used(), user, evicted)
 
     async def _measure(self, window: Window, length: int) -> None:
         """Learn what tools and template add, where all pages are counted (or nearly all)."""
@@ -139,7 +150,8 @@ class Budget:
         if len(candidates) <= 512:
             await self.count_pages(candidates)
         order = await self._plugins.evict(window.pages, need)
-        gone = window.evict(order or [], need, candidates, user.id)
+        must = length - self.prompt_tokens
+        gone = window.evict(order or [], need, candidates, user.id, must=must)
         if gone:
             await evicted(gone)
         return bool(gone)

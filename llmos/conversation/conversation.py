@@ -13,6 +13,7 @@ from typing import Any
 
 from llmos.conversation.branches import BranchMixin
 from llmos.conversation.errors import Busy, PromptTooLong
+from llmos.conversation.history import LazyMessages
 from llmos.conversation.intake import attachments as pages_of
 from llmos.conversation.intake import clean_input
 from llmos.conversation.keeping import KeepingMixin
@@ -381,7 +382,14 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
     async def _done(self, user: Message, answer: Message, options: Mapping[str, Any]) -> None:
         """After the turn, off the critical path."""
         await self.plugins.turn_done(
-            Turn(self.chat_id, user, answer, window=tuple(self.window.pages), options=options)
+            Turn(
+                self.chat_id,
+                user,
+                answer,
+                messages=LazyMessages(self.store, self.chat_id, answer.parent_id),
+                window=tuple(self.window.pages),
+                options=options,
+            )
         )
         if self._after_turn is not None:
             await self._after_turn(self, user, answer)

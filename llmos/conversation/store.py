@@ -39,6 +39,8 @@ WITH RECURSIVE branch(id, parent_id, depth) AS (
   SELECT m.id, m.parent_id, b.depth + 1 FROM messages m JOIN branch b ON m.id = b.parent_id
 )
 """
+#: The same, no further up than a number of messages: the end of a long chat costs no more than a short one.
+_BRANCH_END = _BRANCH.replace("b.parent_id\n)", "b.parent_id WHERE b.depth + 1 < ?\n)")
 
 
 class Store(SearchMixin, StatesMixin):
@@ -285,10 +287,12 @@ class Store(SearchMixin, StatesMixin):
             else " WHERE NOT EXISTS (SELECT 1 FROM page_states p WHERE p.chat_id = m.chat_id"
             " AND p.page_id = m.id AND p.swapped)"
         )
+        bounded = swapped and limit >= 0
+        branch = _BRANCH_END if bounded else _BRANCH
         rows = self.database.execute(
-            f"{_BRANCH} SELECT m.* FROM branch b JOIN messages m ON m.id = b.id{hidden}"
+            f"{branch} SELECT m.* FROM branch b JOIN messages m ON m.id = b.id{hidden}"
             " ORDER BY b.depth LIMIT ?",
-            (leaf, limit),
+            (leaf, limit, limit) if bounded else (leaf, limit),
         )
         return self._messages(rows[::-1])
 

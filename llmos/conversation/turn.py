@@ -112,6 +112,7 @@ class TurnRun:
         self._partial: PartialAnswer | None = None
         self._pending: list[ToolCall] = []
         self._cited: dict[int, Page] = {}
+        self._writes: list[asyncio.Future[None]] = []
         self._marks: list[dict[str, Any]] = []
         self._turn_tokens = [0, 0]  # prompt tokens and cached ones of all generations of the turn
 
@@ -137,7 +138,7 @@ class TurnRun:
         slot.attached.extend(brought)
         self._user = replace(self._user, pages=(*self._user.pages, *brought))
         slot.message = self._user
-        await p.store.run(p.store.update_message, self._user)
+        self._writes.append(asyncio.ensure_future(p.store.run(p.store.update_message, self._user)))
         for page in brought:
             p.emit(PageIn(page))
 
@@ -145,9 +146,22 @@ class TurnRun:
         """Keep what left, and tell."""
         p = self._p
         p.on_evicted(pages)
-        await p.store.run(p.store.set_page_states, p.chat_id, p.window.states(pages))
+        states = p.store.run(p.store.set_page_states, p.chat_id, p.window.states(pages))
+        self._writes.append(asyncio.ensure_future(states))
         for page in pages:
             p.emit(PageOut(page))
+
+    async def _fit(self) -> Fitted:
+        """The window as it fits. Its writes go on beside the rendering and end before anything is generated."""
+        p = self._p
+        try:
+            fitted = await self._budget.fit(p.window, p.tools, self._user, self._evicted)
+        except BaseException:
+            await asyncio.gather(*self._writes, return_exceptions=True)
+            raise
+        await asyncio.gather(*self._writes)
+        self._writes.clear()
+        return fitted
 
     def _state(self) -> WindowState:
         return self._p.window_state(self._p.tools)
@@ -179,7 +193,7 @@ class TurnRun:
     async def _generate(self, may_call: bool) -> tuple[Message, TurnStats | None]:
         """One generation: streamed, kept as it grows, stored."""
         p = self._p
-        fitted = await self._budget.fit(p.window, p.tools, self._user, self._evicted)
+        fitted = await self._fit()
         labels = p.guard.label_answer(self._state())
         answer = Message(
             "assistant",

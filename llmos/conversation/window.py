@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from llmos.conversation.records import PageState
 from llmos.formats import format_page, format_user_turn
+from llmos.plugins.hookspecs import EVICT_ONLY_IF_NEEDED
 from llmos.types import SYSTEM_LABELS, Message, Page, new_id
 
 #: Why a page is in the window that the user put there with the message.
@@ -225,14 +226,18 @@ class Window:
         old = self.slots[place + 1 : self.slots.index(rounds[-1])] if rounds else []
         return [*reversed(brought), *(page for slot in old for page in slot.pages if not page.pinned)]
 
-    def evict(self, order: Sequence[str], need: int, allowed: Sequence[Page], protect: str) -> list[Page]:
+    def evict(
+        self, order: Sequence[str], need: int, allowed: Sequence[Page], protect: str, *, must: int | None = None
+    ) -> list[Page]:
         """Evict pages until ``need`` tokens are free.
 
         Args:
             order: ids of pages, first to go first; what it leaves out follows as in ``allowed``.
+                Behind ``EVICT_ONLY_IF_NEEDED`` pages go only until ``must`` tokens are free.
             need: tokens to free.
             allowed: pages that may leave.
             protect: id of the user's message of the present turn.
+            must: tokens without which the message does not fit; None: all of ``need``.
 
         Returns:
             The pages that left, in the order of the window.
@@ -242,6 +247,8 @@ class Window:
         freed = 0
         left: dict[str, Page] = {}
         for page_id in (*order, *(page_id for page_id in may if page_id not in known)):
+            if page_id == EVICT_ONLY_IF_NEEDED and must is not None:
+                need = min(need, must)
             if freed >= need:
                 break
             if page_id not in may:

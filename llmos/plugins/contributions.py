@@ -213,7 +213,9 @@ class Turn:
         chat_id: the chat.
         user: the user's message.
         answer: the finished answer (``llmos_turn_done``), or what has come of it (``llmos_marks``).
-        messages: the chat's messages on the current branch before ``user``, oldest first.
+        messages: the chat's messages on the current branch before ``user`` (in ``llmos_turn_done``
+            before ``answer``, with what tools said), oldest first. Read on demand: ``messages[-20:]``
+            costs no more in a long chat than in a short one.
         budget: tokens that ``llmos_context`` may bring in.
         window: pages now in the window.
         options: free values of this turn, for example attachments ``{"files": [...]}``.

@@ -37,6 +37,9 @@ HOOK_API = "1.0"
 hookspec = pluggy.HookspecMarker("llmos")
 hookimpl = pluggy.HookimplMarker("llmos")
 
+#: Divides the list that ``llmos_evict`` gives.
+EVICT_ONLY_IF_NEEDED = ""
+
 Next = Callable[[TurnRequest], AsyncIterator[Event]]
 Middleware = Callable[[TurnRequest, Next], AsyncIterator[Event]]
 
@@ -69,6 +72,8 @@ def llmos_evict(host: Host, window: Sequence[Page], need: int) -> Sequence[str] 
 
     The first plugin that answers decides; the core then evicts in that order and never evicts
     pinned pages. None leaves it to the next plugin, at last to the core (oldest unpinned first).
+    An empty id (``EVICT_ONLY_IF_NEEDED``) divides the list: what comes after it, and what the list
+    leaves out, goes only where the user's message would not fit otherwise, not for free room.
     """
 
 
@@ -93,7 +98,9 @@ def llmos_generators(host: Host) -> dict[str, Middleware]:
     """Named middleware around generation: ``async def (request, next)`` yields events.
 
     ``next`` may be called several times (N samples). In process only: the core composes them,
-    each layer with its own fault boundary and deadline.
+    each layer with its own fault boundary and deadline. The request's options hold ``answer_now``
+    (the user wants the answer at once) and ``call_tool`` (runs a tool that is on offer where the
+    guard allows it without asking; see ``llmos.types.AnswerNow`` and ``ToolAccess``).
     """
     return {}
 

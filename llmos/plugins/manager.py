@@ -18,7 +18,7 @@ from llmos.plugins.contributions import (
     ToolContext,
     Turn,
 )
-from llmos.plugins.hookspecs import Middleware
+from llmos.plugins.hookspecs import EVICT_ONLY_IF_NEEDED, Middleware
 from llmos.plugins.manifest import CommandEntry, PanelEntry, StatusEntry
 from llmos.plugins.registry import Registry, Slot
 from llmos.plugins.results import READ_RESULT, ResultShelf
@@ -110,7 +110,7 @@ class PluginManager(Registry):
 
     async def evict(self, window: Sequence[Page], need: int) -> list[str] | None:
         """The first plugin's order of eviction, unknown and pinned pages left out; None without one."""
-        allowed = {page.id for page in window if not page.pinned}
+        allowed = {EVICT_ONLY_IF_NEEDED, *(page.id for page in window if not page.pinned)}
         for slot in list(self._with("llmos_evict")):
             order = await self._hook(slot, "llmos_evict", {"window": window, "need": need}, None)
             if order is not None:

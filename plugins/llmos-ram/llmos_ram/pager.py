@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-import numpy as np
-
-from llmos.plugins import Host, Job, Turn
+from llmos.plugins import Host, Turn
 from llmos.types import Labels, Message, Page
 from llmos_ram import memories as memory_facts
+from llmos_ram.chat_rows import ChatRows
 from llmos_ram.eviction import eviction_order
+from llmos_ram.page_vectors import EVERYWHERE, PageVectors
 from llmos_ram.quiet_work import QuietWork
 from llmos_ram.recall import Recalled, search, within_budget
 from llmos_ram.store import Memory, RamStore, StoredPage
 from llmos_ram.summaries import Summaries, asks_for_overview, work_through
-from llmos_ram.vectors import ChatVectors
-from llmos_ram.words import is_small_talk
+from llmos_ram.words import is_question, is_small_talk
 
-_EMBED_BATCH = 32
-_EVERYWHERE = ""
+#: Tokens of the line over a brought page.
+_HEADER = 16
+#: Most pages that a turn calls for, and of how many of them eviction keeps off where a question is asked.
+_MOST, _KEPT = 12, 6
 
 
 class Pager:
@@ -39,11 +41,12 @@ class Pager:
             host, "summaries of earlier pages", lambda chat, go_on: work_through(self.summaries, chat, go_on)
         )
         self._lock = threading.RLock()
-        self._known: dict[str, dict[str, int]] = {}
+        self._chats: OrderedDict[str, ChatRows] = OrderedDict()
         self._lengths: dict[int, int] = {}
-        self._vectors: dict[str, ChatVectors] = {}
-        self._evicted: dict[str, int] = {}
-        self._embedding = threading.Lock()
+        self._figures: dict[str, tuple[int, int, int, float]] = {}
+        self._gone: dict[str, int] = {}
+        self._wanted: set[str] = set()
+        self.vectors = PageVectors(host, self.store)
         #: the chat of the last turn, for the panel and the status bar.
         self.last_chat = ""
         if self.store.set_aside is not None:
@@ -53,12 +56,21 @@ class Pager:
 
     # What was said becomes pages.
 
+    def _chat(self, chat_id: str) -> ChatRows:
+        """Rows of a chat; those of the last chats are held."""
+        with self._lock:
+            rows = self._chats.get(chat_id)
+            if rows is None:
+                rows = self._chats[chat_id] = ChatRows(self.store, chat_id)
+            self._chats.move_to_end(chat_id)
+            while len(self._chats) > 16:
+                self._chats.popitem(last=False)
+            return rows
+
     def index(self, chat_id: str, messages: Sequence[Message]) -> list[int]:
         """Index the messages that are new; returns the rows of a chat's messages given, in order."""
         with self._lock:
-            known = self._known.get(chat_id)
-            if known is None:
-                known = self._known[chat_id] = self.store.known_messages(chat_id)
+            known = self._chat(chat_id).known
             new = [
                 message
                 for message in messages
@@ -81,51 +93,13 @@ class Pager:
                         for message in new
                     ]
                 )
-                known.update(self.store.known_messages(chat_id) if len(new) > 64 else self._rows_of(new))
+                for start in range(0, len(new), 500):
+                    known.update(self.store.rows_of([one.id for one in new[start : start + 500]]))
             return [known[message.id] for message in messages if message.id in known]
 
-    def _rows_of(self, messages: Sequence[Message]) -> dict[str, int]:
-        return self.store.rows_of([one.id for one in messages])
-
     def embed_new(self, limit: int = 256) -> int:
-        """Give vectors to pages that have none, newest first; returns how many got one.
-
-        One caller at a time: others return at once, the one at work takes their pages too.
-        """
-        if not self._embedding.acquire(blocking=False):
-            return 0
-        try:
-            return self._embed_missing(limit)
-        finally:
-            self._embedding.release()
-
-    def _embed_missing(self, limit: int) -> int:
-        embedder = self.host.embedder_id()
-        done = 0
-        while embedder and done < limit:
-            missing = self.store.without_vectors(embedder, _EMBED_BATCH)
-            if not missing:
-                break
-            vectors = np.asarray(self.host.embed([text[:2000] for _, text in missing]), dtype=np.float32)
-            rows = [row for row, _ in missing]
-            self.store.set_vectors(rows, vectors, embedder)
-            chats = {row: page.chat_id for row, page in self.store.pages(rows).items()}
-            with self._lock:
-                for name, held in list(self._vectors.items()):
-                    own = [index for index, row in enumerate(rows) if name in (_EVERYWHERE, chats.get(row))]
-                    if held.embedder == embedder and own:
-                        held.add([rows[index] for index in own], vectors[own])
-            done += len(missing)
-        return done
-
-    def _chat_vectors(self, chat_id: str, embedder: str) -> ChatVectors:
-        with self._lock:
-            held = self._vectors.get(chat_id)
-            if held is None or held.embedder != embedder:
-                held = self._vectors[chat_id] = ChatVectors(self.store, chat_id, embedder)
-                for other in list(self._vectors)[:-8]:
-                    del self._vectors[other]
-            return held
+        """Give vectors to pages that have none; returns how many got one."""
+        return self.vectors.embed_new(limit)
 
     # What was evicted comes back.
 
@@ -135,109 +109,115 @@ class Pager:
         chat_id: str,
         *,
         budget: int,
-        without: Sequence[str] = (),
-        branch: Sequence[int] | None = None,
+        present: Collection[str] = (),
+        branch: Collection[int] | None = None,
         limit: int = 20,
     ) -> list[Recalled]:
-        """Pages for a text within a budget of tokens, in the order in which to show them.
+        """Pages for a text, best first: evicted ones within a budget of tokens, and those in the window.
 
         Args:
             query: text to search for.
             chat_id: the chat; other chats are searched too where the user allows it.
-            budget: tokens.
-            without: message ids already in the window.
+            budget: tokens of the pages that are not in the window.
+            present: ids of messages in the window; they cost nothing, and none is brought that one of
+                them supersedes.
             branch: rows of the chat's current branch; None allows every row.
             limit: at most this many pages.
         """
         if budget <= 0 or is_small_talk(query):
             return []
-        with self._lock:
-            known = self._known.setdefault(chat_id, self.store.known_messages(chat_id))
-            skip = {known[message] for message in without if message in known}
-            everywhere = bool(self.host.settings.get("other_chats", False))
-        scope = _EVERYWHERE if everywhere else chat_id
+        known = self._chat(chat_id).known
+        here = {known[message] for message in present if message in known}
+        everywhere = bool(self.host.settings.get("other_chats", False))
+        scope = EVERYWHERE if everywhere else chat_id
         embedder = self.host.embedder_id()
         vectors = query_vector = None
         if embedder:
-            vectors = self._chat_vectors(scope, embedder)
-            if len(vectors):
-                query_vector = np.asarray(self.host.embed([query[:2000]])[0], dtype=np.float32)
-        within = None if everywhere or branch is None else set(branch)
+            vectors = self.vectors.of_chat(scope, embedder)
+            if len(vectors) or present:  # a text that is a page soon needs its vector anyway
+                query_vector = self.vectors.query(query, embedder)
         found = search(
             self.store,
             query,
             chat_id=scope,
             vectors=vectors,
             query_vector=query_vector,
-            without=skip,
-            within=within,
-            limit=limit,
+            within=None if everywhere else branch,
+            limit=max(limit, 20),
         )
-        return within_budget(found, budget, self.host.count_tokens, self._count(found))
+        return within_budget(found, budget, self._length, present=here, limit=limit)
 
-    def _count(self, found: Sequence[Recalled]) -> dict[int, int]:
-        for one in found:
-            if one.page.row not in self._lengths:
-                self._lengths[one.page.row] = self.host.count_tokens(one.page.text) + 16
-        if len(self._lengths) > 20_000:
-            self._lengths = {one.page.row: self._lengths[one.page.row] for one in found}
-        return self._lengths
+    def _length(self, page: StoredPage) -> int:
+        """Tokens of a page when it is brought: known from when it was in the window, else estimated."""
+        return self._lengths.get(page.row) or len(page.text.encode()) * 2 // 7 + _HEADER
+
+    def _learn_lengths(self, window: Sequence[Page], known: Mapping[str, int]) -> None:
+        """Keep the lengths of pages in the window: when they are recalled, nothing has to be counted."""
+        if len(self._lengths) > 50_000:
+            self._lengths.clear()
+        for page in window:
+            row = known.get(page.message_id)
+            if row is not None and page.tokens:
+                self._lengths[row] = page.tokens + (_HEADER if page.id == page.message_id else 0)
 
     def context(self, turn: Turn) -> list[Page]:
         """Pages to bring in for a turn: pinned and matching memories, then recalled pages."""
         began = time.perf_counter()
         self.last_chat = turn.chat_id
-        branch = self.index(turn.chat_id, turn.messages)
+        rows = self._chat(turn.chat_id)
+        with self._lock:
+            rows.follow(turn.messages, turn.user.parent_id, lambda new: self.index(turn.chat_id, new))
         window = [page for page in turn.window if page.where == "window"]
         present = {page.message_id for page in window if page.message_id}
-        texts = {page.text for page in window}
+        self._learn_lengths(window, rows.known)
         # A small window must not fill up with what is brought: a sixth of it at most.
         sixth = self.host.context_size // 6 or turn.budget
         budget = min(turn.budget, sixth, int(self.host.settings.get("recall_tokens", 512)))
         brought: list[Page] = []
+        texts = {page.text for page in window}
         for memory in self._memories_for(turn.user.content):
             page = memory_page(memory)
-            cost = self.host.count_tokens(page.text) + 16
+            cost = len(page.text.encode()) * 2 // 7 + _HEADER
             if page.text not in texts and cost <= budget:
                 brought.append(page)
                 budget -= cost
-        swapped = [message.id for message in turn.messages if message.id not in present]
+        swapped = len(rows.branch) > sum(rows.known.get(message) in rows.branch for message in present)
+        everywhere = bool(self.host.settings.get("other_chats", False))
+        used = sum(page.tokens for page in window)
         recalled: list[Recalled] = []
-        if swapped or self.host.settings.get("other_chats", False):
+        if swapped or everywhere or 2 * used > self.host.context_size:
             share = budget // 2 if asks_for_overview(turn.user.content) else budget
-            recalled = self.recall(
-                turn.user.content, turn.chat_id, budget=share, without=sorted(present), branch=branch, limit=8
+            found = self.recall(
+                turn.user.content, turn.chat_id, budget=share, present=present, branch=rows.branch, limit=_MOST
             )
+            recalled = [one for one in found if one.page.message_id not in present]
+            best = found[: _KEPT if is_question(turn.user.content) else _KEPT // 3]
+            wanted = {one.page.message_id for one in best}
             brought += [recalled_page(one, turn.chat_id) for one in recalled]
-            brought += self._summaries_for(turn, budget, recalled, present, branch)
+            brought += self._summaries_for(turn, budget, recalled, present, rows)
+            with self._lock:
+                self._wanted = {page.id for page in window if page.message_id in wanted}
         with self._lock:
-            evicted = self._evicted.pop(turn.chat_id, 0)
-        self.store.add_turn(
-            turn.chat_id,
-            len(recalled),
-            sum(self._lengths.get(one.page.row, 0) for one in recalled),
-            evicted,
-            int(bool(swapped)),
-            time.perf_counter() - began,
-        )
+            self._figures[turn.chat_id] = (
+                len(recalled),
+                sum(self._length(one.page) for one in recalled),
+                int(swapped),
+                time.perf_counter() - began,
+            )
         return brought
 
     def _summaries_for(
-        self, turn: Turn, budget: int, recalled: Sequence[Recalled], present: set[str], branch: Sequence[int]
+        self, turn: Turn, budget: int, recalled: Sequence[Recalled], present: set[str], rows: ChatRows
     ) -> list[Page]:
         """Summaries in what the recalled pages left of the budget."""
-        left = budget - sum(self._lengths.get(one.page.row, 0) for one in recalled)
         everywhere = bool(self.host.settings.get("other_chats", False))
-        with self._lock:
-            known = self._known.get(turn.chat_id, {})
-            here = [known[message] for message in present if message in known]
         return self.summaries.recall(
             turn.user.content,
-            _EVERYWHERE if everywhere else turn.chat_id,
-            budget=left,
+            EVERYWHERE if everywhere else turn.chat_id,
+            budget=budget - sum(self._length(one.page) for one in recalled),
             brought=[one.page.row for one in recalled],
-            present=here,
-            branch=None if everywhere else branch,
+            present=[rows.known[message] for message in present if message in rows.known],
+            branch=None if everywhere else rows.branch,
         )
 
     def _memories_for(self, text: str) -> list[Memory]:
@@ -247,39 +227,29 @@ class Pager:
 
     def evict(self, window: Sequence[Page], need: int) -> list[str]:
         """Order of eviction; see ``llmos_ram.eviction``."""
-        order = eviction_order(window)
-        tokens = {page.id: page.tokens for page in window}
-        freed = count = 0
-        for page_id in order:
-            if freed >= need:
-                break
-            freed += tokens[page_id]
-            count += 1
         with self._lock:
-            for page in window:
-                if page.message_id:
-                    chat = self._chat_of(page.message_id)
-                    if chat:
-                        self._evicted[chat] = self._evicted.get(chat, 0) + count
-                        break
-        return order
-
-    def _chat_of(self, message_id: str) -> str:
-        for chat_id, known in self._known.items():
-            if message_id in known:
-                return chat_id
-        return ""
+            wanted = self._wanted
+        return eviction_order(window, wanted=wanted)
 
     def turn_done(self, turn: Turn) -> None:
         """Index what was said in the turn; vectors follow in a job, so that no turn waits for them."""
-        said = [*turn.messages[-8:], turn.user] + ([turn.answer] if turn.answer is not None else [])
-        self.index(turn.chat_id, said)
+        rows = self._chat(turn.chat_id)
+        answer = turn.answer
+
+        def index(new: Sequence[Message]) -> list[int]:
+            return self.index(turn.chat_id, new)
+
+        with self._lock:
+            if answer is None or answer.id != rows.leaf:  # else the next turn was quicker
+                last = next((one.id for one in turn.messages[-1:]), None)
+                rows.follow(turn.messages, last, index)
+                rows.go_on([one for one in (turn.user, answer) if one is not None and one.id != last], index)
+        self.vectors.keep_query(rows, turn.user.id, turn.user.content)
         self._after(turn)
-        if not self._embedding.locked() and self.host.embedder_id():
-            self.host.jobs.start("vectors of pages", self._embed_all)
+        self.vectors.start()
 
     def _after(self, turn: Turn) -> None:
-        """Keep what the turn evaluated; have summaries made of what left the window, when it is quiet."""
+        """Keep the turn's figures; have summaries made of what left the window, when it is quiet."""
         stats = turn.answer.stats if turn.answer is not None else {}
         if "prompt_tokens" in stats:
             prompt = int(stats.get("turn_prompt_tokens", stats["prompt_tokens"]))
@@ -287,23 +257,19 @@ class Pager:
             self.store.add_turn_tokens(turn.chat_id, prompt, prompt - cached)
         here = sum(page.id == page.message_id for page in turn.window if page.where == "window")
         with self._lock:
-            gone = len(self._known.get(turn.chat_id, ())) > here
-        if gone and self.summaries.mode != "off":
+            gone = len(self._chat(turn.chat_id).branch) - here
+            recalled, tokens, searched, seconds = self._figures.pop(turn.chat_id, (0, 0, 0, 0.0))
+        evicted = max(0, gone - self._gone.get(turn.chat_id, 0))
+        self._gone[turn.chat_id] = gone
+        self.store.add_turn(turn.chat_id, recalled, tokens, evicted, searched, seconds)
+        if gone > 0 and self.summaries.mode != "off":
             self._quiet.note(turn.chat_id)
-
-    def _embed_all(self, job: Job) -> None:
-        """Embed until nothing is missing or the user stops it."""
-        done = 0
-        while not job.cancelled and (count := self.embed_new(_EMBED_BATCH)):
-            done += count
-            job.progress(done, 0, "pages")
 
     def forget_chat(self, chat_id: str) -> int:
         """Remove what is kept of a chat, when it was deleted."""
         with self._lock:
-            self._known.pop(chat_id, None)
-            self._vectors.pop(chat_id, None)
-            self._vectors.pop(_EVERYWHERE, None)
+            self._chats.pop(chat_id, None)
+            self.vectors.forget(chat_id)
             return self.store.forget_chat(chat_id)
 
     def forget_deleted(self) -> int:
@@ -317,6 +283,7 @@ class Pager:
     def close(self) -> None:
         """End the background work and close the file."""
         self._quiet.close()
+        self.vectors.close()
         self.store.close()
 
 

@@ -2,19 +2,20 @@
 
 BM25 and embeddings are fused by rank (Cormack et al. 2009, reciprocal rank fusion); there is no
 absolute score gate, since scores of small models do not compare between questions. The budget
-alone bounds what comes.
+alone bounds what comes. What tells something and what only asks or answers are ranked apart:
+earlier questions resemble a question more than any fact does, and would fill the places before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from llmos_ram.store import RamStore, StoredPage
 from llmos_ram.vectors import ChatVectors
-from llmos_ram.words import content_words, is_question, is_small_talk, same_subject, subject_of
+from llmos_ram.words import ANSWERS, TELLS, content_words, supersedes
 
 #: Rank constant of the fusion: small, so that the first places of either list weigh most.
 RRF_K = 10
@@ -22,8 +23,10 @@ RRF_K = 10
 DEPTH = 50
 #: Pages that follow the best one are brought while their fused score is at least this share of it.
 FLOOR = 0.4
-#: A question or an idle remark seldom holds what is looked for.
+#: A question or an answer seldom holds what is looked for.
 QUESTION_WEIGHT = 0.35
+#: Among so many of the best, newer versions of a fact are looked for.
+VERSIONS_AMONG = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +47,20 @@ def fuse(rankings: Sequence[Sequence[int]], k: int = RRF_K) -> dict[int, float]:
     return scores
 
 
-def newer_first(pages: Sequence[Recalled]) -> list[Recalled]:
-    """Keep the order, but where two pages are about one subject the newer comes first."""
+def newer_first(found: Sequence[Recalled]) -> list[Recalled]:
+    """Keep the order, but a newer version of a fact comes right before the older one."""
     out: list[Recalled] = []
-    subjects: dict[int, frozenset[str]] = {one.page.row: subject_of(one.page.text) for one in pages}
-    for one in pages:
+    for one in found:
         place = len(out)
-        for index, other in enumerate(out):
-            newer = one.page.row > other.page.row
-            if newer and same_subject(subjects[one.page.row], subjects[other.page.row]):
-                place = index
-                break
+        if len(out) < VERSIONS_AMONG:
+            place = next((at for at, other in enumerate(out) if _renews(one.page, other.page)), place)
         out.insert(place, one)
     return out
+
+
+def _renews(page: StoredPage, other: StoredPage) -> bool:
+    """Whether a page is a newer version of another one."""
+    return page.row > other.row and page.tells == other.tells == TELLS and supersedes(page.text, other.text)
 
 
 def search(
@@ -70,7 +74,7 @@ def search(
     within: Collection[int] | None = None,
     limit: int = 20,
 ) -> list[Recalled]:
-    """Pages that may hold what the text asks for, best first.
+    """Pages that may hold what the text asks for, best first, newer versions before older ones.
 
     Args:
         store: the indexed pages.
@@ -78,69 +82,72 @@ def search(
         chat_id: whose pages; empty for all chats.
         vectors: vectors of the same pages; None searches by words alone.
         query_vector: normalised vector of ``text`` [width].
-        without: rows already in the window.
+        without: rows that are not looked for.
         within: rows that may come (the chat's current branch); None allows all.
         limit: at most this many.
     """
-    words = [
-        row
-        for row in store.search_words(content_words(text), chat_id, DEPTH + len(without))
-        if row not in without
-    ]
-    dense: list[int] = []
-    if vectors is not None and query_vector is not None:
-        dense = [row for row, _ in vectors.nearest(query_vector, DEPTH, without)]
-    if within is not None:
-        words = [row for row in words if row in within]
-        dense = [row for row in dense if row in within]
-    scores = fuse([words[:DEPTH], dense[:DEPTH]])
-    if not scores:
-        return []
-    pages = store.pages(list(scores))
-    in_words, in_dense = set(words[:DEPTH]), set(dense[:DEPTH])
+    terms = content_words(text)
+    similar = vectors.scores(query_vector) if vectors is not None and query_vector is not None else None
+    scores: dict[int, float] = {}
+    by_words: set[int] = set()
+    by_meaning: set[int] = set()
+    for tells, weight in ((TELLS, 1.0), (ANSWERS, QUESTION_WEIGHT)):
+        words = store.search_words(terms, chat_id, DEPTH + len(without), tells)
+        dense: list[int] = []
+        if vectors is not None and similar is not None:
+            dense = vectors.nearest(similar, DEPTH + len(without), tells)
+        lists = [
+            [row for row in rows if row not in without and (within is None or row in within)][:DEPTH]
+            for rows in (words, dense)
+        ]
+        by_words.update(lists[0])
+        by_meaning.update(lists[1])
+        scores.update({row: weight * score for row, score in fuse(lists).items()})
+    best = sorted(scores, key=lambda row: (-scores[row], -row))[: max(limit, VERSIONS_AMONG)]
+    pages = store.pages(best)
     found: list[Recalled] = []
-    for row, score in scores.items():
-        page = pages.get(row)
-        if page is None or is_small_talk(page.text):
-            continue
-        if page.role == "assistant" or is_question(page.text):
-            score *= QUESTION_WEIGHT
-        how = (
-            "words and meaning"
-            if row in in_words and row in in_dense
-            else "words"
-            if row in in_words
-            else "meaning"
-        )
-        found.append(Recalled(page, score, f"recalled: its {how} match your message"))
-    found.sort(key=lambda one: (-one.score, -one.page.row))
-    return found[:limit]
+    for row in best:
+        if row in pages:
+            both = row in by_words and row in by_meaning
+            how = "words and meaning" if both else "words" if row in by_words else "meaning"
+            found.append(Recalled(pages[row], scores[row], f"recalled: its {how} match your message"))
+    return newer_first(found)[:limit]
 
 
 def within_budget(
     found: Sequence[Recalled],
     budget: int,
-    count_tokens: Callable[[str], int],
-    counted: Mapping[int, int] | None = None,
+    length: Callable[[StoredPage], int],
+    *,
+    present: Collection[int] = (),
+    limit: int = 20,
 ) -> list[Recalled]:
-    """The best that fit into ``budget`` tokens, newer ones first where they are about one subject.
+    """The best that fit into ``budget`` tokens together, and those of them that are in the window.
 
     Args:
         found: best first.
         budget: tokens.
-        count_tokens: length of a text in tokens.
-        counted: lengths known already, by row.
+        length: tokens of a page.
+        present: rows in the window: they cost nothing, and what they supersede stays away, for it
+            would stand behind them.
+        limit: at most this many.
     """
-    if not found:
-        return []
-    best = found[0].score
     taken: list[Recalled] = []
+    best = max((one.score for one in found), default=0.0)
     left = budget
+    newer = [one.page for one in found if one.page.row in present and one.page.tells == TELLS]
     for one in found:
-        if one.score < FLOOR * best:
+        if len(taken) == limit:
             break
-        tokens = (counted or {}).get(one.page.row) or count_tokens(one.page.text) + 16
+        if one.score < FLOOR * best:
+            continue  # not the end: an older version stands behind its newer one, whatever its score
+        if one.page.row in present:
+            taken.append(one)
+            continue
+        if any(_renews(page, one.page) for page in newer):
+            continue
+        tokens = length(one.page)
         if tokens <= left:
             taken.append(one)
             left -= tokens
-    return newer_first(taken)
+    return taken

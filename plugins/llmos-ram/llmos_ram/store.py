@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from llmos.types import Labels
+from llmos_ram.page_words import PageWords, index_words, kind_of, upgrade
 from llmos_ram.summary_rows import SUMMARY_SCHEMA, SummaryRows
 from llmos_ram.summary_rows import labels_from_json as labels_from_json
 from llmos_ram.summary_rows import labels_to_json as labels_to_json
+from llmos_ram.words import TELLS
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
@@ -33,7 +35,8 @@ CREATE TABLE IF NOT EXISTS pages (
     created REAL NOT NULL,
     embedder TEXT NOT NULL DEFAULT '',
     vector BLOB,
-    summary_row INTEGER
+    summary_row INTEGER,
+    tells INTEGER NOT NULL DEFAULT 2
 );
 CREATE INDEX IF NOT EXISTS pages_chat ON pages(chat_id, row);
 CREATE VIRTUAL TABLE IF NOT EXISTS pages_fts USING fts5(text, chat, tokenize = 'porter unicode61');
@@ -57,13 +60,12 @@ CREATE TABLE IF NOT EXISTS turns (
     searched INTEGER NOT NULL,
     seconds REAL NOT NULL
 );
-PRAGMA user_version = 1;
 """
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
-    """A message as the pager keeps it; ``row`` grows with time."""
+    """A message as the pager keeps it; ``row`` grows with time, ``tells`` says what it is."""
 
     row: int
     message_id: str
@@ -73,6 +75,7 @@ class StoredPage:
     text: str
     labels: Labels
     created: float
+    tells: int = TELLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Memory:
     superseded_by: int | None
 
 
-class RamStore(SummaryRows):
+class RamStore(PageWords, SummaryRows):
     """One SQLite connection behind a lock; hooks come from several worker threads.
 
     Args:
@@ -116,6 +119,7 @@ class RamStore(SummaryRows):
             if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("damaged")
             db.executescript(_SCHEMA + SUMMARY_SCHEMA)
+            upgrade(db)
         except sqlite3.DatabaseError:
             db.close()
             raise
@@ -143,15 +147,18 @@ class RamStore(SummaryRows):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 for message_id, chat_id, role, kind, text, labels, created in pages:
+                    tells = kind_of(role, text)
                     cursor = self._db.execute(
-                        "INSERT OR IGNORE INTO pages(message_id, chat_id, role, kind, text, labels, created)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        (message_id, chat_id, role, kind, text, labels_to_json(labels), created),
+                        "INSERT OR IGNORE INTO"
+                        " pages(message_id, chat_id, role, kind, text, labels, created, tells)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                        (message_id, chat_id, role, kind, text, labels_to_json(labels), created, tells),
                     )
                     if cursor.rowcount:
                         row = int(cursor.lastrowid or 0)
                         self._db.execute(
-                            "INSERT INTO pages_fts(rowid, text, chat) VALUES (?, ?, ?)", (row, text, chat_id)
+                            "INSERT INTO pages_fts(rowid, text, chat) VALUES (?, ?, ?)",
+                            (row, text, index_words(chat_id, tells)),
                         )
                         new.append(row)
                 self._db.execute("COMMIT")
@@ -173,57 +180,41 @@ class RamStore(SummaryRows):
             )
             self._db.execute("COMMIT")
 
-    def vectors(self, chat_id: str, embedder: str) -> tuple[list[int], np.ndarray]:
-        """Rows and vectors [rows, width] (float32) of a chat's pages; an empty chat id means all chats."""
+    def vectors(self, chat_id: str, embedder: str) -> tuple[list[int], np.ndarray, list[int]]:
+        """Of a chat's pages: rows, vectors [rows, width] (float32), what they are; empty: all chats."""
         where = "embedder = ? AND vector IS NOT NULL" + (" AND chat_id = ?" if chat_id else "")
         found = self._all(
-            f"SELECT row, vector FROM pages WHERE {where} ORDER BY row",
+            f"SELECT row, vector, tells FROM pages WHERE {where} ORDER BY row",
             embedder,
             *([chat_id] if chat_id else []),
         )
         if not found:
-            return [], np.zeros((0, 0), dtype=np.float32)
-        matrix = np.frombuffer(b"".join(vector for _, vector in found), dtype=np.float16)
-        return [row for row, _ in found], matrix.reshape(len(found), -1).astype(np.float32)
+            return [], np.zeros((0, 0), dtype=np.float32), []
+        matrix = np.frombuffer(b"".join(vector for _, vector, _ in found), dtype=np.float16)
+        vectors = matrix.reshape(len(found), -1).astype(np.float32)
+        return [row for row, _, _ in found], vectors, [tells for _, _, tells in found]
 
-    def without_vectors(self, embedder: str, limit: int = 64) -> list[tuple[int, str]]:
-        """(row, text) of pages that this embedder has not seen, newest first."""
-        return [
-            (row, text)
-            for row, text in self._all(
-                "SELECT row, text FROM pages WHERE embedder != ? ORDER BY row DESC LIMIT ?", embedder, limit
-            )
-        ]
-
-    def search_words(self, words: Iterable[str], chat_id: str, limit: int) -> list[int]:
-        """Rows by BM25, best first; an empty chat id searches all chats."""
-        terms = " OR ".join('"' + word.replace('"', '""') + '"' for word in dict.fromkeys(words))
-        if not terms:
-            return []
-        match = f"text : ({terms})"
-        if chat_id:
-            match += f' AND chat : "{chat_id}"'
-        return [
-            row
-            for (row,) in self._all(
-                "SELECT rowid FROM pages_fts WHERE pages_fts MATCH ?"
-                " ORDER BY bm25(pages_fts, 1.0, 0.0), rowid DESC LIMIT ?",
-                match,
-                limit,
-            )
-        ]
+    def without_vectors(self, embedder: str, limit: int = 64) -> list[int]:
+        """Rows of pages that this embedder has not seen and that can be looked for, newest first."""
+        found = self._all(
+            "SELECT row FROM pages WHERE tells > 0 AND (embedder < ?1 OR embedder > ?1)"
+            " ORDER BY row DESC LIMIT ?2",
+            embedder,
+            limit,
+        )
+        return [row for (row,) in found]
 
     def pages(self, rows: Sequence[int]) -> dict[int, StoredPage]:
         """Pages by row."""
         marks = ",".join("?" * len(rows))
         found = self._all(
-            "SELECT row, message_id, chat_id, role, kind, text, labels, created"
+            "SELECT row, message_id, chat_id, role, kind, text, labels, created, tells"
             f" FROM pages WHERE row IN ({marks})",
             *rows,
         )
         return {
-            row: StoredPage(row, message_id, chat, role, kind, text, labels_from_json(labels), created)
-            for row, message_id, chat, role, kind, text, labels, created in found
+            row: StoredPage(row, message_id, chat, role, kind, text, labels_from_json(labels), created, tells)
+            for row, message_id, chat, role, kind, text, labels, created, tells in found
         }
 
     def known_messages(self, chat_id: str) -> dict[str, int]:

@@ -8,7 +8,7 @@ are key sentences (``llmos_ram.key_sentences``) and are named so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -209,6 +209,7 @@ class Summaries:
             ranks = {row: rank for rank, row in enumerate(rows)}
             found = sorted(self._store.summaries(chat_id, rows), key=lambda one: ranks[one.row])
         pages: list[Page] = []
+        allowed = branch if branch is None or isinstance(branch, Set) else set(branch)
         for one in found:
             linked = set(one.pages)
             shared = wanted & set(content_words(one.text))
@@ -216,7 +217,7 @@ class Summaries:
                 continue
             if linked <= {*present, *brought} or (linked & set(brought) and not overview):
                 continue  # it would only repeat them
-            if branch is not None and not linked <= set(branch):
+            if allowed is not None and not linked <= allowed:
                 continue
             why = "you asked about the whole chat" if overview else f"it shares {_list(shared)} with it"
             page = summary_page(one, why)

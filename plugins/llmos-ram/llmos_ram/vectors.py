@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,43 +19,49 @@ class ChatVectors:
     """
 
     def __init__(self, store: RamStore, chat_id: str, embedder: str) -> None:
-        rows, matrix = store.vectors(chat_id, embedder)
+        rows, matrix, tells = store.vectors(chat_id, embedder)
         self.embedder = embedder
         self._rows = np.asarray(rows, dtype=np.int64)
+        self._tells = np.asarray(tells, dtype=np.int8)
         self._matrix = matrix
         self._size = len(rows)
 
     def __len__(self) -> int:
         return self._size
 
-    def add(self, rows: Sequence[int], vectors: np.ndarray) -> None:
-        """Append vectors [rows, width]."""
+    def add(self, rows: Sequence[int], vectors: np.ndarray, tells: Sequence[int]) -> None:
+        """Append vectors [rows, width] with what their pages are (``words.TELLS`` and so on)."""
         need = self._size + len(rows)
         if need > len(self._rows):
-            grown = max(64, 2 * need)
+            grown = max(64, need + need // 2)
             bigger = np.zeros((grown, vectors.shape[1]), dtype=np.float32)
-            row_numbers = np.zeros(grown, dtype=np.int64)
             if self._size:
                 bigger[: self._size] = self._matrix[: self._size]
-                row_numbers[: self._size] = self._rows[: self._size]
-            self._matrix, self._rows = bigger, row_numbers
+            self._rows = np.concatenate([self._rows[: self._size], np.zeros(grown - self._size, np.int64)])
+            self._tells = np.concatenate([self._tells[: self._size], np.zeros(grown - self._size, np.int8)])
+            self._matrix = bigger
         self._matrix[self._size : need] = vectors
         self._rows[self._size : need] = rows
+        self._tells[self._size : need] = tells
         self._size = need
 
-    def nearest(self, query: np.ndarray, limit: int, without: Collection[int] = ()) -> list[tuple[int, float]]:
-        """(row, cosine) of the nearest pages, nearest first.
+    def scores(self, query: np.ndarray) -> np.ndarray:
+        """Cosines [rows] with a normalised vector [width]."""
+        return np.asarray(self._matrix[: self._size] @ query)
+
+    def nearest(self, scores: np.ndarray, limit: int, tells: int) -> list[int]:
+        """Rows of the nearest pages of one kind, nearest first.
 
         Args:
-            query: normalised vector [width].
+            scores: from ``scores``; pages that came since then are left out.
             limit: how many.
-            without: rows to leave out, for example those in the window.
+            tells: what the pages are.
         """
-        if not self._size:
+        places = np.flatnonzero(self._tells[: len(scores)] == tells)
+        if not len(places):
             return []
-        scores = self._matrix[: self._size] @ query
-        want = min(self._size, limit + len(without))
-        best = np.argpartition(-scores, want - 1)[:want]
-        best = best[np.argsort(-scores[best], kind="stable")]
-        out = [(int(self._rows[index]), float(scores[index])) for index in best]
-        return [(row, score) for row, score in out if row not in without][:limit]
+        cosines = scores[places]
+        want = min(len(places), limit)
+        best = np.argpartition(-cosines, want - 1)[:want]
+        best = best[np.argsort(-cosines[best], kind="stable")]
+        return [int(row) for row in self._rows[places[best]]]

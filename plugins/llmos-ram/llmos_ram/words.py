@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+
+#: What a page is: it tells something, it only asks or answers, it is small talk.
+TELLS, ANSWERS, IDLE = 2, 1, 0
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 
@@ -243,6 +247,10 @@ _COPULA = re.compile(
 )
 
 
+#: Verbs that hold for one thing at a time.
+_SINGLE = frozenset(["live", "work", "prefer", "moved", "became", "become", "changed"])
+
+
 def _fold(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
 
@@ -291,17 +299,51 @@ def is_small_talk(text: str) -> bool:
 
 
 def subject_of(text: str) -> frozenset[str]:
-    """Content words of what a statement is about: those before its verb, without numbers."""
+    """Content words of what a statement is about: those before its verb, without numbers.
+
+    Where only "I" or the like stands before the verb, the verb belongs to it ("I live in …"), and
+    where the verb may hold for many things at once ("I like …"), all words do. Of a single thing
+    much can be said: the first word of what is said belongs to the subject ("Ana is allergic to …").
+    """
     first = re.split(r"(?<=[.!?])\s+", text.strip(), maxsplit=1)[0]
-    head = _COPULA.split(_fold(first), maxsplit=1)[0]
-    return frozenset(word for word in content_words(head) if not any(letter.isdigit() for letter in word))
+    folded = _fold(first)
+    verb = _COPULA.search(folded)
+    head = folded[: verb.start()] if verb else folded
+    words = [word for word in all_words(head) if word not in STOP_WORDS]
+    if verb and not words:
+        one = verb.group().strip()
+        return frozenset([one]) if one.rstrip("s") in _SINGLE else frozenset(_without_numbers(folded))
+    subject = _without_numbers(head)
+    if verb and len(set(subject)) == 1:
+        said = content_words(folded[verb.end() :])
+        attribute = [word for word in said if not any(letter.isdigit() for letter in word)]
+        subject += attribute[:1] if len(said) > 1 else []
+    return frozenset(subject)
+
+
+def _without_numbers(text: str) -> list[str]:
+    return [word for word in content_words(text) if not any(letter.isdigit() for letter in word)]
 
 
 def same_subject(one: frozenset[str], other: frozenset[str]) -> bool:
     """Whether two statements are about one thing, so that the newer supersedes the older."""
     if not one or not other:
         return False
-    shared = len(one & other)
-    return shared / max(len(one), len(other)) >= 0.75 or (
-        shared >= 2 and shared / min(len(one), len(other)) == 1.0
-    )
+    return one == other or (min(len(one), len(other)) >= 2 and (one <= other or other <= one))
+
+
+def supersedes(newer: str, older: str) -> bool:
+    """Whether a later statement may give a new value to what an earlier one said.
+
+    Wider than ``same_subject``, for it only decides which of two comes first: the later one may be
+    worded freely, if it names all that the earlier one was about.
+    """
+    subject, _ = _about(older)
+    other, words = _about(newer)
+    return same_subject(other, subject) or (len(subject) >= 2 and subject <= words)
+
+
+@lru_cache(maxsize=1024)
+def _about(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Subject and content words of a statement; the same pages are compared again and again."""
+    return subject_of(text), frozenset(content_words(text))

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from llmos_ram.eviction import eviction_order, worth
 from llmos_ram.pager import Pager
+from llmos_ram.words import is_small_talk
 
 from llmos.plugins import Turn
+from llmos.plugins.hookspecs import EVICT_ONLY_IF_NEEDED
 from llmos.types import SYSTEM_LABELS, Confidentiality, Integrity, Labels, Message, Page
 
 from .conftest import FakeHost
@@ -66,8 +68,12 @@ def test_the_budget_bounds_what_comes(pager: Pager, host: FakeHost) -> None:
 def test_only_the_current_branch_is_recalled(pager: Pager) -> None:
     messages = chat(*HISTORY)
     said(pager, messages)
-    turn = Turn("c", Message("user", "my locker code?"), messages=messages[2:], budget=300)
+    other = chat("The cat Mia sleeps in my locker.", "A nice place.")
+    turn = Turn("c", Message("user", "my locker code?"), messages=other, budget=300)
+    assert [page.text for page in pager.context(turn)][:1] == ["The cat Mia sleeps in my locker."]
     assert all("4821" not in page.text for page in pager.context(turn))
+    back = Turn("c", Message("user", "my locker code?"), messages=messages, budget=300)
+    assert pager.context(back)[0].text == "My locker code is 4821."
 
 
 def test_a_newer_fact_comes_before_the_older_one(pager: Pager) -> None:
@@ -122,7 +128,9 @@ def test_without_an_embedder_words_alone_serve(pager: Pager, host: FakeHost) -> 
 def test_another_embedder_embeds_anew(pager: Pager, host: FakeHost) -> None:
     said(pager, chat(*HISTORY))
     host.embedder = "other"
-    assert pager.embed_new() == len(HISTORY)
+    talk = sum(is_small_talk(text) for text in HISTORY)
+    assert talk == 3
+    assert pager.embed_new() == len(HISTORY) - talk  # small talk is never looked for
     assert pager.embed_new() == 0
 
 
@@ -145,20 +153,24 @@ def test_facts_leave_last_and_pinned_pages_never() -> None:
         Page("It is late.", role="assistant", id="answer"),
         Page("The passage.", kind="passage", id="passage"),
         Page("Pinned fact.", id="pinned", pinned=True),
-        *[Page(f"My number {n} is {n}.", id=f"last{n}") for n in range(4)],
+        *[Page(f"My number {n} is {n}.", id=f"last{n}") for n in range(5)],
     ]
     order = eviction_order(window)
-    assert order[:4] == ["talk", "passage", "question", "answer"]
-    assert order.index("fact") < order.index("last0")
+    assert order[:5] == ["talk", "passage", "question", "answer", "fact"]
+    assert order[5] == EVICT_ONLY_IF_NEEDED
+    assert order[6:] == [f"last{n}" for n in range(5)]
     assert {"system", "pinned"}.isdisjoint(order)
     assert worth(window[1]) > worth(window[3]) > worth(window[2])
 
 
 def test_figures_count_turns_with_recalls(pager: Pager) -> None:
     messages = chat(*HISTORY)
-    said(pager, messages)
-    pager.context(Turn("c", Message("user", "my locker code?"), messages=messages, budget=300))
-    pager.context(Turn("c", Message("user", "hello"), messages=messages, budget=300))
+    pager.index("c", messages)
+    pager.embed_new()
+    for text in ("my locker code?", "hello"):
+        user = Message("user", text)
+        pager.context(Turn("c", user, messages=messages, budget=300))
+        pager.turn_done(Turn("c", user, Message("assistant", "4821."), [*messages, user]))
     figures = pager.store.turn_figures("c")
     assert figures["turns"] == 2
     assert figures["faults"] == 1

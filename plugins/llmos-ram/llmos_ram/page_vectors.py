@@ -1,0 +1,164 @@
+"""Vectors of pages: made off the critical path, held in memory a chat at a time.
+
+Only what has left the window is ever looked for by meaning, so a vector may come late. The user's
+text is embedded to search with; that vector is its page's own, so nothing is embedded twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+
+import numpy as np
+
+from llmos.plugins import Host, Job
+from llmos_ram.chat_rows import ChatRows
+from llmos_ram.store import RamStore
+from llmos_ram.vectors import ChatVectors
+
+#: Pages in one call of the embedder: a turn that begins meanwhile waits for no more than these.
+BATCH = 8
+#: Seconds without a turn after which pages are embedded, and pages at which it is not waited for.
+PAUSE, BACKLOG = 0.25, 32
+#: Longest text that is embedded, in characters.
+LONGEST = 2_000
+#: Key of the vectors of all chats.
+EVERYWHERE = ""
+
+
+class PageVectors:
+    """Makes and keeps vectors of pages.
+
+    Args:
+        host: embeds.
+        store: the indexed pages.
+    """
+
+    def __init__(self, host: Host, store: RamStore) -> None:
+        self._host = host
+        self._store = store
+        self._lock = threading.RLock()
+        self._held: OrderedDict[str, ChatVectors] = OrderedDict()
+        self._queries: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._embedding = threading.Lock()
+        self._working = False
+        self._closed = threading.Event()
+        self._last_turn = 0.0
+
+    # Queries.
+
+    def query(self, text: str, embedder: str) -> np.ndarray:
+        """Normalised vector [width] of a text; the last ones are remembered."""
+        key = (embedder, text[:LONGEST])
+        with self._lock:
+            self._last_turn = time.monotonic()
+            if key in self._queries:
+                return self._queries[key]
+        vector = np.asarray(self._host.embed([key[1]])[0], dtype=np.float32)
+        with self._lock:
+            self._queries[key] = vector
+            while len(self._queries) > 16:
+                self._queries.popitem(last=False)
+        return vector
+
+    def of_chat(self, chat_id: str, embedder: str) -> ChatVectors:
+        """Vectors of a chat's pages, or of all (``EVERYWHERE``); the last eight are held."""
+        with self._lock:
+            held = self._held.get(chat_id)
+            if held is None or held.embedder != embedder:
+                held = self._held[chat_id] = ChatVectors(self._store, chat_id, embedder)
+            self._held.move_to_end(chat_id)
+            while len(self._held) > 8:
+                self._held.popitem(last=False)
+            return held
+
+    def forget(self, chat_id: str) -> None:
+        """Drop what is held of a chat."""
+        with self._lock:
+            self._held.pop(chat_id, None)
+            self._held.pop(EVERYWHERE, None)
+
+    # Pages.
+
+    def keep_query(self, rows: ChatRows, message_id: str, text: str) -> None:
+        """Where the text of a new page was searched with, its vector is there already."""
+        embedder = self._host.embedder_id()
+        with self._lock:
+            self._last_turn = time.monotonic()
+            vector = self._queries.get((embedder, text[:LONGEST]))
+        row = rows.known.get(message_id)
+        if embedder and vector is not None and row is not None:
+            self._keep([row], vector[None], embedder)
+
+    def _keep(self, numbers: list[int], vectors: np.ndarray, embedder: str) -> None:
+        with self._lock:
+            self._store.set_vectors(numbers, vectors, embedder)
+            pages = self._store.pages(numbers)
+            for name, held in self._held.items():
+                own = [
+                    at
+                    for at, row in enumerate(numbers)
+                    if row in pages and name in (EVERYWHERE, pages[row].chat_id)
+                ]
+                if held.embedder == embedder and own:
+                    kinds = [pages[numbers[at]].tells for at in own]
+                    held.add([numbers[at] for at in own], vectors[own], kinds)
+
+    def embed_new(self, limit: int = 256) -> int:
+        """Give vectors to pages that have none, newest first; returns how many got one.
+
+        One caller at a time: others return at once, the one at work takes their pages too.
+        """
+        if not self._embedding.acquire(blocking=False):
+            return 0
+        try:
+            embedder, done = self._host.embedder_id(), 0
+            while embedder and done < limit and not self._closed.is_set():
+                missing = self._store.without_vectors(embedder, BATCH)
+                if not missing:
+                    break
+                pages = self._store.pages(missing)
+                made = self._host.embed([pages[row].text[:LONGEST] for row in missing])
+                self._keep(missing, np.asarray(made, dtype=np.float32), embedder)
+                done += len(missing)
+            return done
+        finally:
+            self._embedding.release()
+
+    def start(self) -> None:
+        """Have what is missing embedded by a job, once nobody waits for a turn."""
+        with self._lock:
+            if self._working or not self._host.embedder_id():
+                return
+            self._working = True
+        self._host.jobs.start("vectors of pages", self._embed_all)
+
+    def close(self) -> None:
+        """Let the job end."""
+        self._closed.set()
+
+    def _embed_all(self, job: Job) -> None:
+        """Embed until nothing is missing or the user stops it."""
+        done = 0
+        try:
+            while not job.cancelled and self._may_begin(job):
+                count = self.embed_new(BATCH)
+                if not count:
+                    return
+                done += count
+                job.progress(done, 0, "pages")
+        finally:
+            with self._lock:
+                self._working = False
+
+    def _may_begin(self, job: Job) -> bool:
+        """Wait for a pause in the talk, or until so much is missing that it cannot wait; False: give up."""
+        embedder = self._host.embedder_id()
+        while not (job.cancelled or self._closed.is_set()):
+            with self._lock:
+                left = self._last_turn + PAUSE - time.monotonic()
+            if left <= 0 or len(self._store.without_vectors(embedder, BACKLOG)) >= BACKLOG:
+                return True
+            self._closed.wait(left)
+        return False
