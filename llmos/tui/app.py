@@ -84,10 +84,22 @@ class LlmosApp(App[None], inherit_bindings=False):
         # Without its watcher: nothing is drawn yet that would have to change.
         self.set_reactive(LlmosApp.theme, themes.resolve(self.options.theme))
         self.stylesheet.set_variables(self.get_css_variables())
+        if self.no_color:
+            self._draw_without_colour()
         if self.options.slow:
             self.animation_level = "none"
         if self.options.keys:
             self.set_keymap(dict(self.options.keys))
+
+    def _draw_without_colour(self) -> None:
+        from textual.color import Color
+        from textual.filter import Monochrome
+
+        from llmos.tui.no_colour import NoColour
+
+        ground = Color.parse(self.get_css_variables()["background"])
+        # The library's own answer to NO_COLOR still sends greys.
+        self._filters = [NoColour(ground) if isinstance(one, Monochrome) else one for one in self._filters]
 
     def on_mount(self) -> None:
         """Bring the backend up once the first frame is on the screen."""

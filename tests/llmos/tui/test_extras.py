@@ -166,12 +166,22 @@ async def test_no_color_draws_no_colour(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("NO_COLOR", "1")
     async with face() as (pilot, screen):
         await talk(pilot, screen, "hello")
+        await pilot.press("ctrl+p")
+        await wait_until(pilot, lambda: "What do you want to do?" in screen_text(pilot))
+        await pilot.press("down")
+        await pilot.pause()
         assert pilot.app.no_color
-        for strip in screen._compositor.render_strips():
-            for _, style, _ in strip.apply_filter(pilot.app._filters[0], pilot.app.background_colors[1]):
-                if style is not None and style.color is not None:
-                    red, green, blue = style.color.get_truecolor()
-                    assert red == green == blue
+        reversed_texts = []
+        for strip in pilot.app.screen._compositor.render_strips():
+            for line_filter in pilot.app.get_line_filters():
+                strip = strip.apply_filter(line_filter, pilot.app.background_colors[1])
+            for text, style, _ in strip:
+                if style is not None:
+                    assert style.color is None or style.color.is_default
+                    assert style.bgcolor is None or style.bgcolor.is_default
+                    reversed_texts += [text] if style.reverse else []
+        # The chosen line is still to be seen.
+        assert any("Quit" in text for text in reversed_texts)
 
 
 async def test_a_plugin_draws_the_result_of_its_tool() -> None:
