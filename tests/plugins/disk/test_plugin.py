@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -228,27 +224,3 @@ def test_a_wrong_setting_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     host: Any = FakeHost(tmp_path / "data", passages="many")
     with pytest.raises(UserError, match="setting of the plugin disk is not valid"):
         _ = plugin.disk_of(host).disk
-
-
-def test_add_and_search_through_the_program_without_a_network(docs: Path, tmp_path: Path) -> None:
-    """The real embedder, the real command line, in a network namespace with nothing in it."""
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"], check=False).returncode:
-        pytest.skip("no network namespace can be made here")
-    program = Path(sys.executable).with_name("llmos")
-    script = (
-        f"{program} disk add {docs} --json > {tmp_path}/add.json && "
-        f"{program} disk search 'when should plants be given a drink' --json > {tmp_path}/search.json"
-    )
-    done = subprocess.run(
-        ["unshare", "-rn", "sh", "-c", script],
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    added = json.loads((tmp_path / "add.json").read_text())
-    found = json.loads((tmp_path / "search.json").read_text())
-    assert added["indexed"] == 3 and found["dense"]
-    assert found["passages"][0]["source"] == "garden.md"
-    assert found["passages"][0]["heading"] == "Garden > Tomatoes"
