@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -52,11 +53,19 @@ def watched(name: str, work: Callable[..., Awaitable[Any]]) -> Callable[..., Awa
 def watch(session: Session) -> None:
     """Announce evictions, recalls, saves and restores."""
     states = session.store.set_page_states
+    write = session.store.database.execute_many
+
+    def write_slowly(sql: str, rows: Any) -> Any:
+        result = write(sql, rows)
+        time.sleep(0.02)  # written and not committed: the moment that a kill should meet
+        return result
 
     def set_page_states(chat_id: str, pages: Any) -> None:
         pages = list(pages)
         say("begin", "evict")
+        session.store.database.execute_many = write_slowly  # type: ignore[method-assign]
         states(chat_id, pages)
+        session.store.database.execute_many = write  # type: ignore[method-assign]
         say("done", "evict", *[page.page_id for page in pages if page.swapped])
 
     session.store.set_page_states = set_page_states  # type: ignore[method-assign]
