@@ -72,6 +72,7 @@ def log_to_file() -> None:
         handler = logging.FileHandler(path, encoding="utf-8", delay=True)
     except (OSError, UserError):
         handler = logging.NullHandler()
+    logging.raiseExceptions = False  # a line that a full disk does not take must not come out as a traceback
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(logging.INFO)

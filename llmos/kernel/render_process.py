@@ -37,7 +37,10 @@ def main() -> None:
             except MemoryError:
                 answer = {"error": "The model's chat template takes too much memory."}
             except Exception as error:  # foreign code can raise anything
-                answer = {"error": f"The model's chat template cannot render this chat ({error!r})."}
+                answer = {
+                    "error": f"The model's chat template cannot render this chat ({error!r}); "
+                    "use a model with a sound template."
+                }
             write_frame(outgoing, answer)
     except (BrokenPipe, KeyboardInterrupt):
         sys.exit(0)

@@ -211,7 +211,9 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     except SecurityError as error:
         raise KernelError(f"The model's chat template tries what it must not ({error}).") from error
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
-        raise TemplateRefused(f"The model's chat template cannot render this chat ({error}).") from error
+        raise TemplateRefused(
+            f"The model's chat template cannot render this chat ({error}); use a model with a sound template."
+        ) from error
     except (RecursionError, MemoryError) as error:
         raise KernelError("The model's chat template takes too much memory.") from error
     if len(text) > MAX_RENDERED:
