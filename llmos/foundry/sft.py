@@ -174,13 +174,18 @@ def loss_of(part: Part, total: float, device: str, digits: Tensor, answered: lis
     """
     ids, targets, weights = part.ids.to(device), part.targets.to(device), part.weights.to(device)
     pages, answers = part.pages.to(device), part.answers.to(device)
+    import torch
 
     def loss(model: Llama) -> Tensor:
         tapped: dict[int, Tensor] = {}
         found = model.loss(ids, targets, weights, tapped)
         answered.append(float(found.detach()) * part.weight / total)
         layers = model.config.layers
-        for layer, labels in ((layers // 2 - 1, pages), (max(0, layers - 2), answers)):
+        # The copied words must know their page one block before the citation can ask them for it.
+        copied = torch.where(answers.roll(-2, 1) >= 0, answers, -100)
+        copied[:, -2:] = -100
+        reads = ((layers // 2 - 1, pages), (max(0, layers - 3), copied), (max(0, layers - 2), answers))
+        for layer, labels in reads:
             found = found + READING_WEIGHT * model.reads(tapped[layer], labels, digits)
         return found * (part.weight / total)
 
