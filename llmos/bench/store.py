@@ -86,7 +86,7 @@ def _measure(store: Store, divisor: int, say: Callable[[str], None]) -> list[Fig
         ),
         figure("switch to a chat", _median(lambda: _open(store, ids[chats // 2])), "ms", "<=", 200),
     ]
-    say("Taking turns.")
+    say(f"Taking {10_000 // divisor:,} turns.")
     return found + asyncio.run(_turns(10_000 // divisor))
 
 
@@ -130,8 +130,9 @@ async def _turns(count: int) -> list[Figure]:
     window = Window(chat.id)
     parent: str | None = None
     taken: list[float] = []
+    costs: list[float] = []
     for number in range(count):
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         for role in ("user", "assistant"):
             kind: Any = role
             message = Message(kind, f"{' '.join(_WORDS)} {number}", chat_id=chat.id, parent_id=parent)
@@ -144,11 +145,18 @@ async def _turns(count: int) -> list[Figure]:
             await store.run(store.set_page_states, chat.id, states)
         window.messages()
         taken.append((time.perf_counter() - began) * 1_000)
+        costs.append((time.process_time() - cpu) * 1_000)
     store.close()
     tenth = max(1, count // 10)
     first, last = statistics.median(taken[:tenth]), statistics.median(taken[-tenth:])
     ordered = sorted(taken)
     return [
-        figure(f"turn overhead over {count:,} turns, p99", ordered[int(count * 0.99)], "ms", "<=", 30),
+        # By the clock a busy machine's other work counts too: a turn waits for two threads.
+        figure(
+            f"turn overhead over {count:,} turns, p99, CPU", sorted(costs)[int(count * 0.99)], "ms", "<=", 30
+        ),
+        figure(
+            f"turn overhead over {count:,} turns, p99, by the clock", ordered[int(count * 0.99)], "ms", "<=", 30
+        ),
         figure("turn overhead, last tenth against first", last / first, "ratio", "<=", 1.5),
     ]
