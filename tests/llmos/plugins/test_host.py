@@ -4,7 +4,7 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -115,6 +115,20 @@ async def test_the_host_reaches_the_program_and_back(home: Folders, make_plugin:
     failed = await ask(plugins, "generate")
     assert not failed.ok and "no model is loaded" in failed.text
     assert plugins.faults("near") == (), "what the program refuses is no fault of the plugin"
+    await plugins.close()
+
+
+async def test_work_that_ends_with_the_program_is_no_fault(home: Folders, make_plugin: MakePlugin) -> None:
+    class Closing(FakeServices):
+        async def embed(self, texts: Sequence[str], embedder: str = "") -> list[list[float]]:
+            raise asyncio.CancelledError
+
+    make_plugin("near", manifest=MANIFEST, code=CODE)
+    plugins = PluginManager(Settings(), home, Closing())
+    await plugins.prepare()
+    result = await ask(plugins, "embed")
+    assert not result.ok and "The program is closing" in result.text
+    assert plugins.faults("near") == ()
     await plugins.close()
 
 

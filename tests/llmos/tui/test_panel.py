@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from textual.app import App, ComposeResult
+
 from llmos.plugins.contributions import Command, CommandResult, Element, Panel, Parameter
 from llmos.tui.widgets.elements import bar_text
+from llmos.tui.widgets.form import FormElement
 from llmos.tui.widgets.panel import PanelView
 from tests.helpers.face import LARGE, face, screen_text, wait_until
 from tests.helpers.fake_session import FakeBackend
@@ -114,3 +117,26 @@ def test_bars_are_eighths_of_a_cell() -> None:
     assert bar_text(0.5, 4) == "██  "
     assert bar_text(0.53, 4) == "██▏ "
     assert bar_text(7, 3) == "███"
+
+
+async def test_a_box_says_in_words_whether_it_is_ticked() -> None:
+    class Shown(App[None]):
+        def compose(self) -> ComposeResult:
+            yield FormElement(
+                {
+                    "schema": {"properties": {"a": {"type": "boolean"}, "b": {"type": "boolean"}}},
+                    "values": {"b": True},
+                }
+            )
+
+    app = Shown()
+    async with app.run_test(size=(60, 10)) as pilot:
+        await pilot.pause()
+        rows = ["".join(part.text for part in line) for line in app.screen._compositor.render_strips()]
+        assert rows[0].split("▐")[1].rstrip() == " ▌ no" and rows[1].split("▐")[1].rstrip() == "X▌ yes"
+        app.query_one("#field-a").focus()
+        await pilot.press("space")
+        await pilot.pause()
+        rows = ["".join(part.text for part in line) for line in app.screen._compositor.render_strips()]
+        assert rows[0].split("▐")[1].rstrip() == "X▌ yes"
+        assert app.query_one(FormElement).values() == {"a": True, "b": True}
