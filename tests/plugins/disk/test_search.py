@@ -98,3 +98,49 @@ def test_an_embedder_that_fails_leaves_words(make_disk: Callable[..., Disk], doc
     disk.embedders.all.clear()  # type: ignore[attr-defined]
     found = disk.search("tomatoes")
     assert not found.dense and found.hits[0].passage.relative == "garden.md"
+
+
+def test_common_words_are_left_to_the_vectors(
+    library: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        (tmp_path / "home" / f"{number}.md").write_text(f"# N{number}\n\nThe lamp of room {number} glows.\n")
+    (tmp_path / "home" / "odd.md").write_text("# Odd\n\nThe lamp-room of the lighthouse is locked.\n")
+    library.index()
+    monkeypatch.setattr(search_module, "COMMON_FLOOR", 3)
+    asked: list[str] = []
+    word_hits = library.store.word_hits
+
+    def noted(expression: str, *rest: object) -> list[tuple[int, float]]:
+        asked.append(expression)
+        return word_hits(expression, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(library.store, "word_hits", noted)
+    library.search("lamp in the lighthouse")
+    library.search("lamp in the lighthouse", mode="words")
+    library.search("lamp-room lighthouse")
+    library.search("lamp room")
+    assert asked == ['"lighthouse"', '"lamp" OR "lighthouse"', '"lighthouse"']
+    library.search("lamp_room()")  # a name: its words side by side count, however common
+    assert asked[3:] == ['"lamp room"']
+    library.embedders.all.clear()  # type: ignore[attr-defined]
+    assert library.search("lamp room").hits  # without vectors every word counts
+
+
+def test_what_stands_around_a_passage_counts(library: Disk) -> None:
+    import numpy as np
+
+    searcher = library.searcher
+    active = searcher._keeper.active()
+    assert active is not None
+    rows = library.store.scope_vectors(active[0], "", ())
+    names = {row: library.store.passages([row])[row] for row, _ in rows}
+    api = sorted(row for row, passage in names.items() if passage.relative == "api.py")
+    assert len(api) == 2
+    assert {owner for owner, _ in library.store.vectors_around(active[0], api, 3)} == set(api)
+    # Each stands under a heading of its own, so that each is its own surroundings alone.
+    assert len(library.store.vectors_around(active[0], api, 3)) == 2
+    vector = np.frombuffer(rows[0][1], dtype=np.float16)
+    dense = [(row, 0.5) for row, _ in rows]
+    order = searcher._in_context(vector, dense)
+    assert order[0] == (rows[0][0], 0.5) and sorted(order) == sorted(dense)
