@@ -20,7 +20,7 @@ SIZES = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "140x40"])
 class NoKernel:
     """Stands for a loaded model where a panel asks it nothing."""
 
-    model = type("Info", (), {"name": "a model", "path": "", "layers": 2})()
+    model = type("Info", (), {"name": "a model", "path": "", "layers": 2, "embedding_width": 64})()
 
 
 def app(tour: bool = False) -> LlmosApp:
