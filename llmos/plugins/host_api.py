@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmos.types import Labels, Message, Page, SamplingSettings
+from llmos.plugins.program import Program
+from llmos.types import Message, SamplingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Jobs(Protocol):
         ...
 
 
-class Host(Protocol):
+class Host(Program, Protocol):
     """The program, as a plugin sees it."""
 
     @property
@@ -149,11 +150,6 @@ class Host(Protocol):
         ...
 
     @property
-    def offline(self) -> bool:
-        """True when the network may not be used."""
-        ...
-
-    @property
     def http(self) -> Http:
         """Network client."""
         ...
@@ -166,21 +162,6 @@ class Host(Protocol):
     @property
     def jobs(self) -> Jobs:
         """Background jobs."""
-        ...
-
-    @property
-    def model_name(self) -> str:
-        """Name of the loaded model, or empty."""
-        ...
-
-    @property
-    def context_size(self) -> int:
-        """Context window of the loaded model in tokens, 0 when none."""
-        ...
-
-    @property
-    def model_parameters(self) -> int:
-        """Number of weights of the loaded model, 0 when none is loaded or it is not known."""
         ...
 
     def generate(
@@ -232,16 +213,8 @@ class Host(Protocol):
         """
         ...
 
-    def embedder_id(self) -> str:
-        """Name and hash of the embedder, for keys of stored vectors; empty when none is available."""
-        ...
-
     def approve(self, exact: str, reason: str, *, effect: str = "write", diff: str = "") -> bool:
         """Ask the user about exact bytes; False without a user to ask."""
-        ...
-
-    def notify(self, text: str, level: str = "info") -> None:
-        """One line for the user."""
         ...
 
     def chat_messages(self, chat_id: str) -> list[Message]:
@@ -252,28 +225,12 @@ class Host(Protocol):
         """Full-text search over all chats."""
         ...
 
-    def window_labels(self, chat_id: str) -> Labels:
-        """Joined labels of what is in the window of a chat."""
-        ...
-
-    def window_pages(self, chat_id: str) -> list[Page]:
-        """Pages of a chat: those in the window first, then those swapped out (``page.where``)."""
-        ...
-
-    def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
-        """Pin or unpin a page of a chat; a pinned page is never evicted."""
-        ...
-
     def evict_page(self, chat_id: str, page_id: str) -> bool:
         """Take a page out of a chat's window; False when it is pinned, not there, or of the turn going on."""
         ...
 
     def kv_state(self, chat_id: str) -> KvState:
         """Where a chat's KV state is, and what it takes."""
-        ...
-
-    def register_embedder(self, path: Path) -> None:
-        """Offer an embedding GGUF as the default one; the user's own setting wins."""
         ...
 
     def tools_changed(self) -> None:

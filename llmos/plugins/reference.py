@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from llmos.plugins import contributions, hookspecs, host_api
+from llmos.plugins import contributions, hookspecs, host_api, program
 from llmos.plugins.manifest import IN_PROCESS_HOOKS
 from llmos.plugins.registry import DEADLINES
 
@@ -41,8 +41,13 @@ def page() -> str:
     parts.append(
         "## The host\n\nThe only way back into the program; every method blocks, none is a coroutine.\n"
     )
+    shared = {node.name: node for node in _classes(program)}
     for node in _classes(host_api):
-        parts.append(_protocol(node) if _is_protocol(node) else _data_class(node))
+        if not _is_protocol(node):
+            parts.append(_data_class(node))
+            continue
+        bases = [shared[ast.unparse(base)] for base in node.bases if ast.unparse(base) in shared]
+        parts.append(_protocol(node, bases))
     return "\n".join(part.rstrip() + "\n" for part in parts)
 
 
@@ -85,9 +90,10 @@ def _data_class(node: ast.ClassDef) -> str:
     return f"### {node.name}\n\n```python\n{node.name}(\n{body}\n)\n```\n\n{_text(node)}\n"
 
 
-def _protocol(node: ast.ClassDef) -> str:
+def _protocol(node: ast.ClassDef, bases: Sequence[ast.ClassDef] = ()) -> str:
+    """A protocol's members, those of its bases after its own."""
     rows: list[str] = []
-    for one in node.body:
+    for one in [member for part in (node, *bases) for member in part.body]:
         if not isinstance(one, ast.FunctionDef):
             continue
         property_ = any(ast.unparse(mark) == "property" for mark in one.decorator_list)
