@@ -18,6 +18,7 @@ from llmos.bench.random_gguf import M15, M135, TINY, write_random_gguf
 from llmos.bench.serve_soak import Soak
 from llmos.kernel.protocol import KernelStats, LoadRequest
 from llmos.offline import async_http_client
+from llmos.types import UserError
 
 if TYPE_CHECKING:
     import httpx
@@ -187,9 +188,12 @@ def run(
         say: takes progress.
     """
     figures: list[Figure] = []
-    for name in shapes.split(","):
-        if name != "none":
-            figures += asyncio.run(_shape(name, 3 if quick else int(rounds), say))
+    names = [name for name in shapes.split(",") if name != "none"]
+    for name in names:
+        if name not in _SHAPES:
+            raise UserError(f"There is no shape {name}; there are: {', '.join(_SHAPES)}, none.")
+    for name in names:
+        figures += asyncio.run(_shape(name, 3 if quick else int(rounds), say))
     if requests:
         figures += asyncio.run(Soak(model, int(requests), say).run())
     return figures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import click
 
@@ -92,6 +93,22 @@ def _serve_page(access: object, model: str, host: str, port: int) -> None:
         ) from error
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        UserError: the address cannot be had.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UserError(
+            f"The server cannot listen on {host}:{port} ({error.strerror}); is the port taken? "
+            "--port 0 finds a free one."
+        ) from error
+
+
 async def _serve(
     access: object, model: str, host: str, port: int, slots: int, context: int, embedder: str
 ) -> None:
@@ -105,6 +122,7 @@ async def _serve(
     from llmos.serve.api_server import ApiServer
 
     assert isinstance(access, Access)
+    listening = _listen(host, port)  # before the model is loaded; uvicorn would end the process
     kernel, embedding = KernelClient(), KernelClient()
     try:
         owned = find_owned(model) if model else None
@@ -117,21 +135,16 @@ async def _serve(
         app = ApiServer(kernel, slots, embed).app(access)
         config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
         server = uvicorn.Server(config)
-        task = asyncio.ensure_future(server.serve())
+        task = asyncio.ensure_future(server.serve(sockets=[listening]))
         while not server.started and not task.done():
             await asyncio.sleep(0.02)
-        if task.done():
-            raise UserError(
-                f"The server cannot listen on {host}:{port}; is the port taken? --port 0 finds a free one."
-            )
-        bound = server.servers[0].sockets[0].getsockname()[1]
+        bound = listening.getsockname()[1]
         click.echo(f"{info.name} at http://{host}:{bound}/v1 ({slots} slots, {info.context} tokens)")
         if access.token:
             click.echo(f"Token: {access.token}")
         click.echo("Ctrl+C ends it.")
         await task
-    except SystemExit as error:
-        raise UserError(f"The server cannot listen on {host}:{port}; is the port taken?") from error
     finally:
+        listening.close()
         await kernel.close()
         await embedding.close()

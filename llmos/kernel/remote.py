@@ -145,7 +145,8 @@ class RemoteKernel(NoLooks):
             raise KernelError(self._refused(error.response.status_code, "")) from error
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise KernelError(
-                f"The server {self.url} does not answer as a model server ({error or type(error).__name__})."
+                f"The server {self.url} does not answer as a model server ({error or type(error).__name__}); "
+                "is it running, and is the address right?"
             ) from error
         names = [str(row.get("id", "")) for row in rows]
         wanted = request.path.as_posix() if request.path.name else ""
