@@ -66,6 +66,39 @@ def blocks(header: Header) -> list[Block]:
     ]
 
 
+def drawing(found: Sequence[Block], heads: int) -> list[str]:
+    """The forward pass as lines of text: what the stream of vectors goes through, with the real shapes.
+
+    Args:
+        found: matrices of the model.
+        heads: attention heads of a layer, 0 where the file does not say.
+    """
+    shapes = {one.name: "x".join(map(str, one.shape)) for one in found}
+    layers = max((one.count for one in found if one.name.startswith(("attn_", "ffn_"))), default=0)
+
+    def part(names: Sequence[str]) -> str:
+        return ", ".join(f"{name} {shapes[name]}" for name in names if name in shapes)
+
+    ends = [name for name in shapes if name.startswith("output")]
+    inside = [name for name in shapes if name.startswith(("attn_", "ffn_")) and not name.endswith("norm")]
+    attention = [name for name in inside if name.startswith("attn_")]
+    mlp = [name for name in inside if name.startswith("ffn_")]
+    counted = f"{heads} heads" if heads else "heads"
+    logits = part(ends) if "output" in shapes else f"{part(ends)}, token_embd turned around"
+    return [
+        "tokens",
+        f"  ▼  embedding: {part(['token_embd'])}",
+        f"┌─────── {layers} times ───────",
+        "│ ├──▶ norm ─▶ attention ─▶ ⊕   what other tokens say is added",
+        f"│ │      {counted}: {part(attention)}",
+        "│ ├──▶ norm ─▶ MLP ───────▶ ⊕   what this token alone calls up is added",
+        f"│ │      {part(mlp)}",
+        "└─▼────────────────────",
+        f"  ▼  logits: {logits}",
+        "next token",
+    ]
+
+
 def token_vectors(path: Path, tokens: Sequence[int]) -> np.ndarray:
     """Embeddings of some tokens as the model has them, [tokens, width] in float32; only they are read."""
     import numpy as np

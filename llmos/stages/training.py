@@ -149,9 +149,13 @@ class TrainingStage(StageBase):
             [one.name, "x".join(map(str, one.shape)), one.count, f"{one.parameters:,}", one.what]
             for one in found
         ]
+        heads = header.of_architecture("attention.head_count", 0)
+        lines = architecture.drawing(found, heads if isinstance(heads, int) else 0)
+        drawn = {"markdown": "```\n" + "\n".join(lines) + "\n```"}
         columns = ["matrix", "shape", "layers", "parameters", "what it does"]
         table = Element("table", {"columns": columns, "rows": rows, "keys": []}, f"Blocks of {model.name}")
-        return [Part(table, "live", model.name)]
+        title = f"The forward pass of {model.name}"
+        return [Part(Element("text", drawn, title), "live", model.name), Part(table, "live", model.name)]
 
     def _curves(self, context: StageContext) -> list[Part]:
         if context.record is None:

@@ -26,7 +26,7 @@ DONE: Mapping[str, tuple[Mapping[str, Any], Sequence[str]]] = {
     "data": ({}, ("sample",)),
     "tokens": ({}, ("auto",)),
     "training": ({"prompt": "Once upon a time"}, ("ask",)),
-    "inference": ({"temperature": 0.7}, ("run",)),
+    "inference": ({"text": "Once upon a time there was a small", "temperature": 0.7}, ()),
     "base": ({}, ("memory", "ask")),
     "sft": ({}, ("ask",)),
     "rlhf": ({}, ("score",)),
@@ -36,12 +36,17 @@ DONE: Mapping[str, tuple[Mapping[str, Any], Sequence[str]]] = {
     "pipeline": ({}, ()),
     "machine": ({}, ()),
 }
-_SIZE = (140, 60)
+_SIZE = (140, 80)
 #: Seconds that a panel may take to come, and an experiment to end, on a busy machine.
 _PATIENCE, _LONG = 90.0, 1200.0
 
 
-async def _until(pilot: Pilot[Any], true: Any, seconds: float) -> None:
+async def until(pilot: Pilot[Any], true: Any, seconds: float) -> None:
+    """Let the app go on until something holds.
+
+    Raises:
+        TimeoutError: it did not within so many seconds.
+    """
     from textual.pilot import WaitForScreenTimeout
 
     end = monotonic() + seconds
@@ -66,9 +71,9 @@ async def draw(folder: Path, names: Sequence[str], size: tuple[int, int]) -> Non
 
     app = LlmosApp(lambda: RealBackend(safe_mode=False))
     async with app.run_test(size=size) as pilot:
-        await _until(pilot, lambda: app.figures.state == "ready", _PATIENCE)
+        await until(pilot, lambda: app.figures.state == "ready", _PATIENCE)
         app.open_tab("build")
-        await _until(pilot, lambda: isinstance(app.screen, BuildScreen), _PATIENCE)
+        await until(pilot, lambda: isinstance(app.screen, BuildScreen), _PATIENCE)
         screen = app.screen
         assert isinstance(screen, BuildScreen)
         for name in names:
@@ -81,12 +86,12 @@ async def draw(folder: Path, names: Sequence[str], size: tuple[int, int]) -> Non
 async def _one(pilot: Pilot[Any], screen: BuildScreen, name: str) -> None:
     values, actions = DONE[name]
     await screen.open_stage(name)
-    await _until(pilot, lambda: screen.settled, _PATIENCE)
+    await until(pilot, lambda: screen.settled, _PATIENCE)
     screen.set_values(values)
     for action in actions:
         await screen.act(action)
     await pilot.pause(0.2)
-    await _until(pilot, lambda: screen.settled, _LONG)
+    await until(pilot, lambda: screen.settled, _LONG)
     screen.query_one("#stages").focus()
     await pilot.pause(0.5)
 
