@@ -8,23 +8,24 @@ the fact among the last messages that fit?) and with BM25 alone under the same b
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-import resource
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmos.bench.figures import Figure, figure
+from llmos.bench.paging_baselines import NewTokens, PlainWords, SlidingWindow
 from llmos.bench.paging_facts import Fact, changed, filler, make_facts, never_told
+from llmos.bench.paging_nested import nested
 from llmos.conversation.conversation import Conversation
 from llmos.conversation.session import Session, open_session
 from llmos.settings import Folders, Settings
-from llmos.types import Message, PageOut, PrefillProgress, TurnDone
+from llmos.types import PageOut, PrefillProgress, TurnDone
 
 _WINDOW = 2048
 Say = Callable[[str], None]
@@ -42,10 +43,23 @@ class Tally:
     superseded: int = 0
     evictions: int = 0
     prefilled: int = 0
+    prefilled_sliding: int = 0
     new_tokens: int = 0
     turns: int = 0
     never_tokens: list[int] = field(default_factory=list)
     overhead: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Run:
+    """A chat under measurement, with what it is compared with."""
+
+    session: Session
+    conversation: Conversation
+    sliding: SlidingWindow = field(default_factory=lambda: SlidingWindow(_WINDOW))
+    words: PlainWords = field(default_factory=PlainWords)
+    new: NewTokens = field(default_factory=NewTokens)
 
 
 def settings(model: str) -> Settings:
@@ -59,20 +73,41 @@ def settings(model: str) -> Settings:
     return made
 
 
-async def say_turn(conversation: Conversation, text: str, tally: Tally) -> None:
-    """One turn; counts evictions, evaluated tokens and the time before evaluation begins."""
-    began, first = time.perf_counter(), 0.0
+async def say_turn(run: Run, text: str, tally: Tally, *, compare: bool = True) -> None:
+    """One turn; counts evictions, evaluated and new tokens, and the time before evaluation begins.
+
+    Args:
+        run: the chat.
+        text: what is said.
+        tally: takes the counts.
+        compare: also what the turn is to a sliding window and to plain BM25.
+    """
+    conversation = run.conversation
+    evicted, stats = 0, None
+    began, processor, first = time.perf_counter(), time.process_time(), False
     async for event in conversation.send(text, options={"max_tokens": 4}):
         if isinstance(event, PrefillProgress) and not first:
-            first = time.perf_counter() - began
+            first = True
+            tally.overhead.append(time.perf_counter() - began)
+            tally.processor.append(time.process_time() - processor)
         elif isinstance(event, PageOut):
-            tally.evictions += 1
+            evicted += 1
         elif isinstance(event, TurnDone) and event.stats is not None:
-            tally.prefilled += event.stats.prompt_tokens - event.stats.cached_tokens
-    tally.overhead.append(first)
+            stats = event.stats
     tally.turns += 1
-    slots = conversation.window.slots[-2:]
-    tally.new_tokens += sum(page.tokens for slot in slots for page in slot.pages)
+    tally.evictions += evicted
+    if stats is None:
+        return
+    tally.prefilled += stats.prompt_tokens - stats.cached_tokens
+    tally.new_tokens += await run.new.of_turn(run.session, conversation, stats, bool(evicted))
+    if compare:
+        said = [slot.page for slot in conversation.window.slots[-2:]]
+        tokens = [page.tokens or len(await run.session.kernel.tokenize(page.text)) for page in said]
+        lengths = [(page.text, length) for page, length in zip(said, tokens, strict=True)]
+        before = run.sliding.evaluated
+        run.sliding.add(*lengths)
+        tally.prefilled_sliding += run.sliding.evaluated - before
+        run.words.add(*lengths)
 
 
 def in_window(conversation: Conversation, text: str) -> bool:
@@ -86,18 +121,6 @@ def place_of(conversation: Conversation, text: str) -> int:
     return next((place for place, page in enumerate(pages) if text in page.text), -1)
 
 
-async def _sliding(session: Session, messages: list[Message], told: str) -> bool:
-    """Whether a plain sliding window of the same size would still hold the fact."""
-    left = _WINDOW - 256
-    for message in reversed(messages):
-        left -= len(await session.kernel.tokenize(message.content)) + 8
-        if left < 0:
-            return False
-        if told in message.content:
-            return True
-    return False
-
-
 async def dialogue(session: Session, seed: int, turns: int, planted: int, say: Say) -> tuple[Tally, Tally]:
     """One seeded dialogue: facts in the first two thirds, questions in the last third.
 
@@ -107,7 +130,8 @@ async def dialogue(session: Session, seed: int, turns: int, planted: int, say: S
     rng = random.Random(f"paging-{seed}")
     facts = make_facts(planted, rng)
     updates = {place: new for place, fact in enumerate(facts[: planted // 4]) if (new := changed(fact, rng))}
-    conversation = session.conversation()
+    run = Run(session, session.conversation())
+    conversation = run.conversation
     tallies = Tally(), Tally()
     told: list[str] = [fact.told for fact in facts] + [new.told for new in updates.values()]
     first_part = max(len(told), turns * 2 // 3)
@@ -121,41 +145,42 @@ async def dialogue(session: Session, seed: int, turns: int, planted: int, say: S
     second = [*late, *rest[len(rest) // 2 :]]
     rng.shuffle(second)
     for number, text in enumerate([*mixed, *second]):
-        await say_turn(conversation, text, tallies[0])
+        await say_turn(run, text, tallies[0])
         if number % 40 == 0:
             say(f"seed {seed}: turn {number} of {turns}")
     asked = [(fact, updates.get(place)) for place, fact in enumerate(facts)]
     rng.shuffle(asked)
     for number, (fact, newer) in enumerate(asked[: max(1, turns - first_part)]):
-        await _ask(session, conversation, fact, newer, tallies[number % 2], paraphrase=bool(number % 2))
+        missed = await _ask(run, fact, newer, tallies[number % 2], paraphrase=bool(number % 2))
+        if missed:
+            say(f"seed {seed}: {missed}")
     for _ in range(5):
-        await say_turn(conversation, never_told(rng), tallies[0])
+        await say_turn(run, never_told(rng), tallies[0])
         slot = next(one for one in reversed(conversation.window.slots) if one.message.role == "user")
         tallies[0].never_tokens.append(sum(page.tokens for page in slot.attached))
+    run.words.close()
     await session.leave(conversation.chat_id)
     return tallies
 
 
-async def _ask(
-    session: Session,
-    conversation: Conversation,
-    fact: Fact,
-    newer: Fact | None,
-    tally: Tally,
-    *,
-    paraphrase: bool,
-) -> None:
-    messages = session.store.branch(conversation.chat_id)
+async def _ask(run: Run, fact: Fact, newer: Fact | None, tally: Tally, *, paraphrase: bool) -> str:
+    """Ask for a fact; returns what went wrong, empty when nothing did."""
     current = newer or fact
-    tally.by_sliding += await _sliding(session, messages, current.told)
     question = fact.paraphrase if paraphrase else fact.asked
-    await say_turn(conversation, question, tally)
+    tally.by_sliding += run.sliding.holds(current.told)
+    tally.by_words += run.words.finds(current.told, question, _WINDOW // 6)
+    await say_turn(run, question, tally)
+    found, ordered = in_window(run.conversation, current.told), True
     tally.asked += 1
-    tally.found += in_window(conversation, current.told)
+    tally.found += found
     if newer is not None:
-        new, old = place_of(conversation, newer.told), place_of(conversation, fact.told)
+        new, old = place_of(run.conversation, newer.told), place_of(run.conversation, fact.told)
+        ordered = new >= 0 and (old < 0 or new < old)
         tally.superseded += 1
-        tally.newer_first += new >= 0 and (old < 0 or new < old)
+        tally.newer_first += ordered
+    if not found:
+        return f"not in the window: {current.told!r} at {question!r}"
+    return "" if ordered else f"the older one came first: {fact.told!r} at {question!r}"
 
 
 def _embedder(folder: Path) -> Path | None:
@@ -168,33 +193,47 @@ def _embedder(folder: Path) -> Path | None:
     return None
 
 
-def _memory() -> float:
-    scale = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
-
-
 async def _run(
-    model: str, seeds: int, turns: int, planted: int, long_turns: int, words: bool, say: Say
+    model: str,
+    seeds: Sequence[int],
+    turns: int,
+    planted: int,
+    long_turns: int,
+    words: bool,
+    low_water: float | None,
+    say: Say,
 ) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="llmos-paging-") as folder:
         root = Path(folder)
         where = Folders(root / "config", root / "data", root / "cache", root / "log").make()
-        async with open_session(settings(model), where=where) as session:
+        chosen = settings(model)
+        if low_water is not None:
+            chosen.chat.low_water = low_water
+        async with open_session(chosen, where=where) as session:
             await session.load_model()
             embedder = None if words else await asyncio.to_thread(_embedder, where.cache)
             if embedder is not None:
                 session.embedder.register(embedder)
             say("by words and meaning" if embedder else "by words alone: no embedder is installed")
             same, other = Tally(), Tally()
-            for seed in range(seeds):
+            for seed in seeds:
                 for whole, part in zip(
                     (same, other), await dialogue(session, seed, turns, planted, say), strict=True
                 ):
                     _add(whole, part)
-            figures = _figures(same, other, bool(embedder))
+            figures = _figures(same, other, bool(embedder)) if seeds else []
+            if seeds:
+                figures += await nested(session, seeds[0], say)
             if long_turns:
                 figures += await _long(session, long_turns, say)
         return figures
+
+
+def _memory() -> float:
+    """Resident memory of this process in MB."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss) / 1e6
 
 
 def _add(whole: Tally, part: Tally) -> None:
@@ -226,6 +265,8 @@ def _figures(same: Tally, other: Tally, meaning: bool) -> list[Figure]:
             "newer of two facts first", (same.newer_first + other.newer_first) / superseded, "share", ">=", 0.95
         ),
         figure("sliding window of the same size", (same.by_sliding + other.by_sliding) / asked, "share"),
+        figure("plain BM25, same words", same.by_words / max(1, same.asked), "share"),
+        figure("plain BM25, other words", other.by_words / max(1, other.asked), "share"),
         figure(
             "tokens brought for what was never told",
             sum(same.never_tokens) / max(1, len(same.never_tokens)),
@@ -235,10 +276,20 @@ def _figures(same: Tally, other: Tally, meaning: bool) -> list[Figure]:
         ),
         figure("evicted pages", same.evictions + other.evictions, "pages"),
         figure("evaluated tokens a turn", prefilled / turns, "tokens"),
+        figure(
+            "evaluated tokens a turn, sliding window",
+            (same.prefilled_sliding + other.prefilled_sliding) / turns,
+            "tokens",
+        ),
         figure("evaluated to new and recalled tokens", prefilled / new, "ratio", "<=", 1.1),
         figure("overhead of a turn, median", 1e3 * _percentile(same.overhead + other.overhead, 0.5), "ms"),
         figure(
             "overhead of a turn, p99", 1e3 * _percentile(same.overhead + other.overhead, 0.99), "ms", "<=", 30
+        ),
+        figure(
+            "processor time of the program in it, median",
+            1e3 * _percentile(same.processor + other.processor, 0.5),
+            "ms",
         ),
     ]
 
@@ -247,32 +298,36 @@ async def _long(session: Session, turns: int, say: Say) -> list[Figure]:
     """One long chat: does the overhead of a turn grow, does memory?"""
     rng = random.Random("paging-long")
     facts = make_facts(200, rng)
-    conversation, tally = session.conversation(), Tally()
-    before = 0.0
+    run, tally = Run(session, session.conversation()), Tally()
+    memory: list[float] = []
+    step = max(1, turns // 10)
     for number in range(turns):
         fact = facts[number % len(facts)]
         text = fact.asked if number > 400 and number % 5 == 0 else fact.told if number % 7 == 0 else filler(rng)
-        await say_turn(conversation, text, tally)
-        if number == turns // 4:
-            before = _memory()
-        if number % 500 == 0:
-            say(f"long chat: turn {number} of {turns}")
-    tenth = max(1, turns // 10)
-    early, late = tally.overhead[tenth : 2 * tenth], tally.overhead[-tenth:]
+        await say_turn(run, text, tally, compare=False)
+        if (number + 1) % step == 0:
+            memory.append(_memory())
+            last = tally.overhead[-step:]
+            say(
+                f"long chat: turn {number + 1} of {turns}, overhead {1e3 * _percentile(last, 0.5):.0f} ms, "
+                f"p99 {1e3 * _percentile(last, 0.99):.0f} ms, {memory[-1]:.0f} MB"
+            )
+    parts = [tally.overhead[at : at + step] for at in range(0, turns, step)][:10]
+    medians = [_percentile(part, 0.5) for part in parts]
+    # What a logarithm grows by between the middles of the two tenths.
+    bound = math.log(0.95 * turns) / math.log(0.15 * turns) if turns >= 100 else 2.0
+    grown = medians[-1] / max(1e-9, medians[1])
+    ratio = tally.prefilled / max(1, tally.new_tokens)
+    whole = 1e3 * _percentile(tally.overhead, 0.99)
     return [
-        figure(
-            f"overhead of a turn over {turns} turns, p99",
-            1e3 * _percentile(tally.overhead, 0.99),
-            "ms",
-            "<=",
-            30,
+        figure(f"overhead of a turn over {turns} turns, p99", whole, "ms", "<=", 30),
+        *(
+            figure(f"overhead, p99 of turns {at * step + 1} to {(at + 1) * step}", 1e3 * value, "ms")
+            for at, value in enumerate(_percentile(part, 0.99) for part in parts)
         ),
-        figure(
-            "median overhead, last tenth to second tenth",
-            _percentile(late, 0.5) / max(1e-9, _percentile(early, 0.5)),
-            "ratio",
-        ),
-        figure("memory growth over the last three quarters", _memory() - before, "MB", "<=", 64),
+        figure("median overhead, last tenth to second tenth", grown, "ratio", "<=", bound),
+        figure("memory growth from the second tenth to the last", memory[-1] - memory[1], "MB", "<=", 64),
+        figure("evaluated to new tokens over the long chat", ratio, "ratio"),
     ]
 
 
@@ -281,8 +336,10 @@ def run(
     seeds: int = 3,
     turns: int = 240,
     facts: int = 60,
+    first: int = 0,
     long: int = 0,
     words: int = 0,
+    low_water: str = "",
     quick: bool = False,
     say: Say = lambda text: None,
     **_: Any,
@@ -294,11 +351,15 @@ def run(
         seeds: dialogues.
         turns: turns of a dialogue.
         facts: planted facts in it.
+        first: seed of the first dialogue; those that are reported begin at 0, others serve to look for causes.
         long: turns of the long chat; 0 leaves it out.
         words: 1 searches by words alone.
+        low_water: share of the window that stays after an eviction; empty takes the program's own.
         quick: one short dialogue.
         say: takes progress.
     """
     if quick:
         seeds, turns, facts = 1, 90, 24
-    return asyncio.run(_run(model, int(seeds), int(turns), int(facts), int(long), bool(int(words)), say))
+    low = float(low_water) if low_water else None
+    numbers = range(int(first), int(first) + int(seeds))
+    return asyncio.run(_run(model, numbers, int(turns), int(facts), int(long), bool(int(words)), low, say))

@@ -9,7 +9,7 @@ earlier questions resemble a question more than any fact does, and would fill th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,8 @@ DEPTH = 50
 FLOOR = 0.4
 #: A question or an answer seldom holds what is looked for.
 QUESTION_WEIGHT = 0.35
+#: Words count so much more than meaning where the text names something by digits: a key, a date, a part.
+IDENTIFIER_WEIGHT = 3.0
 #: Among so many of the best, newer versions of a fact are looked for.
 VERSIONS_AMONG = 24
 
@@ -38,22 +40,26 @@ class Recalled:
     reason: str
 
 
-def fuse(rankings: Sequence[Sequence[int]], k: int = RRF_K) -> dict[int, float]:
-    """Reciprocal rank fusion of lists of rows, each best first."""
+def fuse(
+    rankings: Sequence[Sequence[int]], k: int = RRF_K, weights: Sequence[float] = (1.0, 1.0)
+) -> dict[int, float]:
+    """Reciprocal rank fusion of two lists of rows, each best first, with a weight each."""
     scores: dict[int, float] = {}
-    for ranking in rankings:
+    for ranking, weight in zip(rankings, weights, strict=True):
         for rank, row in enumerate(ranking):
-            scores[row] = scores.get(row, 0.0) + 1.0 / (k + rank + 1)
+            scores[row] = scores.get(row, 0.0) + weight / (k + rank + 1)
     return scores
 
 
 def newer_first(found: Sequence[Recalled]) -> list[Recalled]:
-    """Keep the order, but a newer version of a fact comes right before the older one."""
+    """Keep the order, but a newer version of a fact comes right before the older one, and counts as much."""
     out: list[Recalled] = []
     for one in found:
         place = len(out)
         if len(out) < VERSIONS_AMONG:
             place = next((at for at, other in enumerate(out) if _renews(one.page, other.page)), place)
+        if place < len(out):
+            one = replace(one, score=max(one.score, out[place].score))
         out.insert(place, one)
     return out
 
@@ -88,6 +94,8 @@ def search(
     """
     terms = content_words(text)
     similar = vectors.scores(query_vector) if vectors is not None and query_vector is not None else None
+    names = any(letter.isdigit() for term in terms for letter in term)
+    weights = (IDENTIFIER_WEIGHT, 1.0) if names else (1.0, 1.0)
     scores: dict[int, float] = {}
     by_words: set[int] = set()
     by_meaning: set[int] = set()
@@ -102,7 +110,7 @@ def search(
         ]
         by_words.update(lists[0])
         by_meaning.update(lists[1])
-        scores.update({row: weight * score for row, score in fuse(lists).items()})
+        scores.update({row: weight * score for row, score in fuse(lists, weights=weights).items()})
     best = sorted(scores, key=lambda row: (-scores[row], -row))[: max(limit, VERSIONS_AMONG)]
     pages = store.pages(best)
     found: list[Recalled] = []
@@ -140,7 +148,7 @@ def within_budget(
         if len(taken) == limit:
             break
         if one.score < FLOOR * best:
-            continue  # not the end: an older version stands behind its newer one, whatever its score
+            continue
         if one.page.row in present:
             taken.append(one)
             continue

@@ -47,6 +47,8 @@ class ChatVectors:
 
     def scores(self, query: np.ndarray) -> np.ndarray:
         """Cosines [rows] with a normalised vector [width]."""
+        if not self._size:
+            return np.zeros(0, dtype=np.float32)
         return np.asarray(self._matrix[: self._size] @ query)
 
     def nearest(self, scores: np.ndarray, limit: int, tells: int) -> list[int]:

@@ -299,8 +299,9 @@ def is_small_talk(text: str) -> bool:
 
 
 def subject_of(text: str) -> frozenset[str]:
-    """Content words of what a statement is about: those before its verb, without numbers.
+    """Content words of what a statement is about: those before its verb.
 
+    Numbers there belong to it ("room 12 is …"); where no such verb is, numbers are what is said.
     Where only "I" or the like stands before the verb, the verb belongs to it ("I live in …"), and
     where the verb may hold for many things at once ("I like …"), all words do. Of a single thing
     much can be said: the first word of what is said belongs to the subject ("Ana is allergic to …").
@@ -313,7 +314,7 @@ def subject_of(text: str) -> frozenset[str]:
     if verb and not words:
         one = verb.group().strip()
         return frozenset([one]) if one.rstrip("s") in _SINGLE else frozenset(_without_numbers(folded))
-    subject = _without_numbers(head)
+    subject = content_words(head) if verb else _without_numbers(head)
     if verb and len(set(subject)) == 1:
         said = content_words(folded[verb.end() :])
         attribute = [word for word in said if not any(letter.isdigit() for letter in word)]

@@ -4,9 +4,10 @@ import random
 from pathlib import Path
 
 import pytest
+from llmos_ram import page_words
 from llmos_ram.eviction import eviction_order, worth
 from llmos_ram.pager import Pager
-from llmos_ram.words import is_small_talk
+from llmos_ram.words import ANSWERS, TELLS, is_small_talk
 
 from llmos.plugins import Turn
 from llmos.plugins.hookspecs import EVICT_ONLY_IF_NEEDED
@@ -181,3 +182,104 @@ def test_figures_count_turns_with_recalls(pager: Pager) -> None:
 def test_odd_queries_find_nothing_or_something_but_never_fail(pager: Pager, text: str) -> None:
     said(pager, chat(*HISTORY))
     assert isinstance(pager.recall(text, "c", budget=100), list)
+
+
+def test_what_the_question_calls_for_stays_in_the_window_in_its_turn(pager: Pager) -> None:
+    messages = chat(*HISTORY, *[text for n in range(6) for text in (f"Ship {n} sails at dawn.", "Noted.")])
+    pager.index("c", messages)
+    window = [
+        Page(one.content, role=one.role, id=one.id, message_id=one.id, tokens=200, where="window")
+        for one in messages
+    ]
+    user = Message("user", "What is my locker code?")
+    window.append(Page(user.content, role="user", id=user.id, message_id=user.id))
+    brought = pager.context(Turn("c", user, messages=messages, budget=300, window=window))
+    assert all(page.message_id != messages[0].id for page in brought)
+    order = pager.evict(window, 1000)
+    divide = order.index(EVICT_ONLY_IF_NEEDED)
+    assert order.index(messages[0].id) > divide
+    assert order.index(messages[2].id) < divide
+
+
+def test_a_page_that_was_brought_keeps_the_message_that_would_take_it_along() -> None:
+    window = [
+        Page("My locker code is 4821.", id="brought", message_id="fact"),
+        Page("Where is the locker?", role="user", id="asked", message_id="asked"),
+        *[Page(f"My number {n} is {n}.", id=f"last{n}") for n in range(5)],
+    ]
+    assert eviction_order(window)[:2] == ["brought", "asked"]
+    wanted = eviction_order(window, wanted={"brought"})
+    assert wanted[0] == EVICT_ONLY_IF_NEEDED
+    assert {"brought", "asked"} <= set(wanted[1:])
+
+
+def test_a_newer_version_comes_first_even_where_it_matches_worse(pager: Pager) -> None:
+    messages = chat(
+        "My locker code at the gym is 4821, and mind the rust.", "Noted.",
+        *[text for n in range(20) for text in (f"Shelf {n} at the gym is full.", "Noted.")],
+        "My locker code at the gym is 9134.", "Noted.",
+    )  # fmt: skip
+    pager.index("c", messages)
+    pager.embed_new()
+    turn = Turn("c", Message("user", "locker code gym rust?"), messages=messages, budget=300)
+    texts = [page.text for page in pager.context(turn)]
+    assert texts[:2] == ["My locker code at the gym is 9134.", messages[0].content]
+
+
+def test_what_stands_in_the_window_is_not_contradicted_by_an_older_version(pager: Pager) -> None:
+    messages = chat("My locker code is 4821.", "Noted.", "My locker code is 9134.", "Noted.")
+    pager.index("c", messages)
+    window = [Page(messages[2].content, id=messages[2].id, message_id=messages[2].id)]
+    turn = Turn("c", Message("user", "my locker code?"), messages=messages, budget=300, window=window)
+    assert all("4821" not in page.text for page in pager.context(turn))
+
+
+def test_a_turn_reads_only_the_end_of_a_chat_that_it_knows(pager: Pager) -> None:
+    class Counted(list[Message]):
+        read = 0
+
+        def __getitem__(self, index):  # type: ignore[no-untyped-def]
+            found = super().__getitem__(index)
+            Counted.read += len(found) if isinstance(index, slice) else 1
+            return found
+
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            Counted.read += len(self)
+            return super().__iter__()
+
+    messages = Counted(chat(*[f"Fact {n} is {n}." for n in range(400)]))
+    user = Message("user", "Fact 4?", parent_id=messages[-1].id)
+    first = pager.context(Turn("c", user, messages=messages, budget=300))
+    pager.turn_done(Turn("c", user, Message("assistant", "4."), Counted([*messages, user])))
+    Counted.read = 0
+    answer = pager._chat("c").leaf
+    pager.context(Turn("c", Message("user", "Fact 6?", parent_id=answer), messages=messages, budget=300))
+    assert Counted.read == 0
+    assert first[0].text == "Fact 4 is 4."
+
+
+def test_frequent_words_do_not_hide_rare_ones(pager: Pager, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_words, "FREQUENT", 20)
+    monkeypatch.setattr(page_words, "NEWEST", 10)
+    pager.index("c", chat(*[f"The ship number {n} sails." for n in range(60)], "The ship Orla sails."))
+    rows = {row: one.text for row, one in pager.store.pages(list(range(1, 62))).items()}
+    found = pager.store.search_words(["ship", "orla"], "c", 5)
+    assert [rows[row] for row in found] == ["The ship Orla sails."]
+    assert pager.store.search_words(["ship"], "c", 50) == sorted(rows)[:-11:-1]
+
+
+def test_an_older_file_is_brought_up_to_date(tmp_path: Path) -> None:
+    pager = Pager(FakeHost(tmp_path))  # type: ignore[arg-type]
+    pager.index("c", chat(*HISTORY))
+    before = pager.store.search_words(["locker"], "c", 5, TELLS)
+    db = pager.store._db
+    db.execute("DROP INDEX pages_bare")
+    db.execute("ALTER TABLE pages DROP COLUMN tells")
+    db.execute("UPDATE pages_fts SET chat = 'c'")
+    db.execute("PRAGMA user_version = 1")
+    pager.close()
+    again = Pager(FakeHost(tmp_path))  # type: ignore[arg-type]
+    assert before and again.store.search_words(["locker"], "c", 5, TELLS) == before
+    assert again.store.search_words(["hill"], "c", 5, TELLS) == []
+    assert len(again.store.search_words(["hill"], "c", 5, ANSWERS)) == 1
+    again.close()
