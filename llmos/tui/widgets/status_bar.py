@@ -89,11 +89,10 @@ class StatusBar(Widget):
         while parts and sum(part.cell_length + 2 for part in parts) - 2 > room and (self._hint or parts[1:]):
             parts.pop()
         left = Content("  ").join(parts)
-        if not self._hint:
-            return left.truncate(width, ellipsis=True)
         if not parts:
             return hint.truncate(width, ellipsis=True)
-        return left + Content(" " * (width - left.cell_length - hint.cell_length)) + hint
+        gap = width - left.cell_length - hint.cell_length
+        return (left + Content(" " * gap) + hint) if gap >= 0 else left.truncate(width, ellipsis=True)
 
 
 def figure_parts(figures: StatusFigures, width: int) -> list[Content]:
