@@ -87,7 +87,7 @@ def run(
                 figures += documentation(_tree(docs), embedder, keep, quick, wanted, say)
         if "search" in wanted:
             chunks = 5_000 if quick else 50_000
-            say(f"search: filling an index with {chunks:,} chunks")
+            say(f"search: an index of {chunks:,} chunks is filled where there is none yet")
             figures += search(model, index or work, chunks)
         if "support" in wanted:
             figures += support()
