@@ -7,6 +7,7 @@ one sentence. ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and ``HF_HOME`` are honoured a
 from __future__ import annotations
 
 import fnmatch
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -144,6 +145,9 @@ def explain(error: Exception, what: str) -> UserError:
 def _api(client_check: Callable[[], None]) -> Any:
     client_check()
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity(logging.CRITICAL)  # what goes wrong is told in one sentence of our own
 
     return HfApi(endpoint=endpoint())
 
