@@ -146,7 +146,7 @@ class BaseStage(StageBase):
             parts.append(Part(Element("text", {"markdown": said or "(nothing)"}, title), "live", title))
         if state.get("memory"):
             rows = state["memory"]
-            labels = [f"read {times} times" for times in rows]
+            labels = ["read once" if times == "1" else f"read {times} times" for times in rows]
             shares = [
                 Share(label, row["known"], row["of"]).row()
                 for label, row in zip(labels, rows.values(), strict=True)

@@ -26,6 +26,11 @@ def as_conversation(question: str, reply: str) -> str:
     return f"{system}{TURN_START}user\n{question}{TURN_END}\n{TURN_START}assistant\n{reply}{TURN_END}"
 
 
+def asked_of(prompt: str) -> str:
+    """What the user said last in a rendered chat."""
+    return prompt.rpartition(f"{TURN_START}user\n")[2].partition(TURN_END)[0]
+
+
 async def reward(context: StageContext, question: str, reply: str) -> float:
     """The reward model's score of an answer, in standard deviations above the mean."""
     head = context.need_record().reward_head()
@@ -130,11 +135,11 @@ class RlhfStage(StageBase):
             ]
         pairs = context.record.pairs()
         rows_ = [
-            [one.kind, one.prompt[-70:], one.chosen, one.rejected,
-             f"{one.before[0] - one.before[1]:+.1f}", f"{one.after[0] - one.after[1]:+.1f}"]
+            [one.kind, f"{one.before[0] - one.before[1]:+.1f}", f"{one.after[0] - one.after[1]:+.1f}",
+             asked_of(one.prompt)[-70:], *(text.removesuffix(TURN_END) for text in (one.chosen, one.rejected))]
             for one in pairs
         ]  # fmt: skip
-        columns = ["rule", "prompt", "preferred", "rejected", "margin before", "after DPO"]
+        columns = ["rule", "margin before", "after DPO", "asked", "preferred", "rejected"]
         table = {"columns": columns, "rows": rows_, "keys": []}
         parts.append(
             Part(

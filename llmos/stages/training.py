@@ -116,8 +116,14 @@ class TrainingStage(StageBase):
         return out
 
     async def view(self, context: StageContext, state: State) -> list[Part]:
-        """Blocks, curves, attention, layers, neighbours, the checkpoint's words."""
-        parts = [*await self._blocks(context), *self._curves(context)]
+        """The checkpoint's words, blocks, attention, layers, neighbours, curves."""
+        parts: list[Part] = []
+        if state.get("said"):
+            step, said = state["said"]
+            text = f"**{state.get('prompt', '')}**{said}"
+            title = f"The checkpoint of step {step} goes on, now"
+            parts.append(Part(Element("text", {"markdown": text}, title), "live", f"checkpoint of step {step}"))
+        parts += await self._blocks(context)
         loaded = context.kernel.model.path if context.kernel.model else ""
         text, word = str(state.get("text", "")), str(state.get("word", ""))
         looked = (text, state.get("layer"), state.get("head"))
@@ -130,12 +136,7 @@ class TrainingStage(StageBase):
                 parts += await self.kept(name, key, partial(build, context, state))
             except NotAvailable as error:
                 parts.append(Part(Element("text", {"markdown": str(error)}), "live", context.model_name))
-        if state.get("said"):
-            step, said = state["said"]
-            text = f"**{state.get('prompt', '')}**{said}"
-            title = f"The checkpoint of step {step} goes on, now"
-            parts.append(Part(Element("text", {"markdown": text}, title), "live", f"checkpoint of step {step}"))
-        return parts
+        return [*parts, *self._curves(context)]
 
     async def _blocks(self, context: StageContext) -> list[Part]:
         model = context.kernel.model
@@ -163,11 +164,15 @@ class TrainingStage(StageBase):
         curve = context.record.curve()
         parts = []
         steps = [one["tokens"] for one in curve]
-        for name, unit in (("loss", "nats"), ("lr", ""), ("grad_norm", "")):
+        for name, title, unit in (
+            ("loss", "Loss", "nats"),
+            ("lr", "Learning rate", ""),
+            ("grad_norm", "Norm of the gradient", ""),
+        ):
             values = [one.get(name) for one in curve]
             if curve and all(value is not None for value in values):
                 plot = {"series": [{"name": name, "x": steps, "y": values}], "x": "tokens", "y": unit or name}
-                parts.append(Part(Element("plot", plot, name), "recorded", "record: pre-training"))
+                parts.append(Part(Element("plot", plot, title), "recorded", "record: pre-training"))
         runs = context.record.scaling()
         if len(runs) >= 3:
             x, y = [float(one["flops"]) for one in runs], [float(one["loss"]) for one in runs]

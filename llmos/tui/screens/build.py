@@ -56,6 +56,7 @@ class BuildScreen(TabScreen):
         self._stopping = False
         self._working = False
         self._drawing = False
+        self._told = False
         # What is drawn below the picture once it is there, and whether the stage has prepared itself.
         self._prepared = False
         self._later: list[Part] = []
@@ -114,6 +115,7 @@ class BuildScreen(TabScreen):
         return self._made
 
     def _progress(self, done: float, total: float, text: str) -> None:
+        self._told = True
         self.face.tell(f"{text} {done:g} of {total:g}  (Esc stops)")
 
     async def open_stage(self, name: str) -> None:
@@ -151,7 +153,7 @@ class BuildScreen(TabScreen):
             elif control.kind == "choice" and control.choices:
                 last = len(control.choices) - 1
                 place = control.choices.index(value) if value in control.choices else last
-                rows.append(Slider(control.id, control.label, place, 0, last, 1))
+                rows.append(Slider(control.id, control.label, place, 0, last, 1, control.choices))
         sliders = [
             Slider(one.id, one.label, float(self._state.get(one.id, one.value)), one.low, one.high, one.step)
             for one in controls
@@ -387,7 +389,7 @@ class BuildScreen(TabScreen):
         context, shown = self.stage_context(), self._stage
         if context is None or shown is None:
             return
-        self._stopping, self._working = False, True
+        self._stopping, self._working, self._told = False, True, False
         try:
             state: dict[str, Any] = await shown.act(context, dict(self._state), action)
         except UserError as error:
@@ -397,7 +399,9 @@ class BuildScreen(TabScreen):
             self._working = False
         if shown is not self._stage:  # its result waits there
             self._states[shown.id] = state
-            self.face.tell(f"{shown.title}: done; the result is on its panel.")
+        if self._told or shown is not self._stage:
+            self.face.tell(f"{shown.title}: {'stopped' if self._stopping else 'done'}; see its panel.")
+        if shown is not self._stage:
             return
         self._state = state
         for field in self.query(Input):

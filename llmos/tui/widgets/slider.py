@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -23,6 +24,7 @@ class Slider(Widget, can_focus=True):
         low: smallest value.
         high: largest value.
         step: what one key press changes.
+        names: what each value from 0 on is called; empty shows the number.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,8 +42,18 @@ class Slider(Widget, can_focus=True):
             self.slider = slider
             self.value = value
 
-    def __init__(self, name: str, label: str, value: float, low: float, high: float, step: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        value: float,
+        low: float,
+        high: float,
+        step: float,
+        names: Sequence[str] = (),
+    ) -> None:
         super().__init__(name=name)
+        self._names = tuple(names)
         self._label, self.value = label, float(value)
         self._low, self._high, self._step = low, high, step
 
@@ -50,7 +62,8 @@ class Slider(Widget, can_focus=True):
         span = (self._high - self._low) or 1.0
         place = round((self.value - self._low) / span * (_BAR - 1))
         bar = "━" * place + "●" + "─" * (_BAR - 1 - place)
-        return Content(f"{self._label:>14} {bar} {self.value:g}")
+        said = self._names[int(self.value)] if self._names else f"{self.value:g}"
+        return Content(f"{self._label:>14} {bar} {said}")
 
     def action_move(self, steps: int) -> None:
         """Move by so many steps."""

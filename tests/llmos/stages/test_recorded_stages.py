@@ -130,8 +130,9 @@ async def test_margins_are_the_records(bundled: StageContext) -> None:
         "rows"
     ]
     for row, pair in zip(rows, pairs, strict=True):
-        assert float(row[4]) == pytest.approx(pair["before"][0] - pair["before"][1], abs=0.06)
-        assert float(row[5]) == pytest.approx(pair["after"][0] - pair["after"][1], abs=0.06)
+        assert float(row[1]) == pytest.approx(pair["before"][0] - pair["before"][1], abs=0.06)
+        assert float(row[2]) == pytest.approx(pair["after"][0] - pair["after"][1], abs=0.06)
+        assert row[3] and row[3] in pair["prompt"] and "<|im_" not in "".join(row[3:])
     figures = {one.name: one.value for one in await RlhfStage().figures(bundled)}
     better = sum(pair["after"][0] > pair["after"][1] for pair in pairs) / len(pairs)
     assert figures["The same, after DPO"] == pytest.approx(better, abs=1e-3)
