@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmos.kernel.batch import Batch, Row
 from llmos.kernel.library import native
 from llmos.kernel.protocol import KernelError
 
 #: Most tokens of one llama_decode: a prefill chunk of 128 and the lanes that decode beside it.
 BATCH = 160
+
+#: From so many tokens on a batch is worth more threads than answers that are decoded together.
+MANY = 32
 
 #: ggml_type numbers of the KV cache's formats.
 KV_TYPES = {"f16": 1, "q8_0": 8}
@@ -68,7 +72,6 @@ class Engine:
     ) -> None:
         self._c = native()
         self.path = path
-        self._batch_size = batch
         self._context_wanted = context
         self._pieces: dict[int, bytes] = {}
         self._lora: Any = None
@@ -106,12 +109,16 @@ class Engine:
             "pooling_type": pooling,
         }
         self._ctx = self.make_context()
+        self._few = self._many = threads
         self.context = int(self._c.llama_n_ctx(self._ctx))
         self.max_sequences = max_sequences
         self._memory = self._c.llama_get_memory(self._ctx)
         if not embedding:
             self._check_can_chat()
-        self._set_up_batch(batch)
+        # llama.cpp makes it smaller in a context smaller than it, and aborts on what is larger.
+        self._batch = Batch(self._c, min(batch, int(self._c.llama_n_batch(self._ctx))))
+        self._row_type = ctypes.c_float * self.vocabulary
+        self._rows = 0
 
     # -- set-up and end ---------------------------------------------------------------------
 
@@ -141,29 +148,6 @@ class Engine:
                 "choose a text-generation model."
             )
 
-    def _set_up_batch(self, size: int) -> None:
-        """Arrays that every decode reuses; ``llama_batch_init`` would need freeing and is no faster."""
-        self._tokens = (ctypes.c_int32 * size)()
-        self._positions = (ctypes.c_int32 * size)()
-        self._counts = (ctypes.c_int32 * size)(*([1] * size))
-        self._sequences = (ctypes.c_int32 * size)()
-        width = ctypes.sizeof(ctypes.c_int32)
-        base = ctypes.addressof(self._sequences)
-        pointer = ctypes.POINTER(ctypes.c_int32)
-        self._sequence_pointers = (pointer * size)(
-            *(ctypes.cast(base + width * row, pointer) for row in range(size))
-        )
-        self._outputs = (ctypes.c_int8 * size)()
-        self._row_type = ctypes.c_float * self.vocabulary
-        batch = self._c.llama_batch()
-        batch.token = ctypes.cast(self._tokens, type(batch.token))
-        batch.pos = ctypes.cast(self._positions, type(batch.pos))
-        batch.n_seq_id = ctypes.cast(self._counts, type(batch.n_seq_id))
-        batch.seq_id = ctypes.cast(self._sequence_pointers, type(batch.seq_id))
-        batch.logits = ctypes.cast(self._outputs, type(batch.logits))
-        self._batch = batch
-        self._rows = 0
-
     def close(self) -> None:
         """Free everything native; the engine cannot be used afterwards."""
         if self._ctx:
@@ -179,17 +163,21 @@ class Engine:
     @property
     def batch_size(self) -> int:
         """Most rows of one decode."""
-        return self._batch_size
+        return self._batch.size
 
     @property
     def handles(self) -> tuple[Any, Any, Any, Any]:
         """(library, model, context, vocabulary) for the sampler and the inspector."""
         return self._c, self._model, self._ctx, self._vocab
 
-    def set_threads(self, threads: int) -> None:
-        """Threads of every later decode."""
-        self._params["n_threads"] = self._params["n_threads_batch"] = threads
-        self._c.llama_set_n_threads(self._ctx, threads, threads)
+    def set_threads(self, one: int, few: int = 0, many: int = 0) -> None:
+        """Threads of every later decode: of one token, of fewer than ``MANY``, of more (0: as of one)."""
+        self._params["n_threads"], self._few, self._many = one, few or one, many or one
+        self._use_threads(self._many)
+
+    def _use_threads(self, batch: int) -> None:
+        self._params["n_threads_batch"] = batch
+        self._c.llama_set_n_threads(self._ctx, self._params["n_threads"], batch)
 
     # -- text -------------------------------------------------------------------------------
 
@@ -259,7 +247,7 @@ class Engine:
 
     # -- forward pass -----------------------------------------------------------------------
 
-    def decode(self, rows: Sequence[tuple[int, int, int, bool]]) -> int:
+    def decode(self, rows: Sequence[Row]) -> int:
         """Evaluate a batch of rows (token, position, sequence, wants logits).
 
         Returns 0, or 1 when the KV cache has no room for it (nothing is changed then).
@@ -268,17 +256,16 @@ class Engine:
             KernelError: too many rows, a token or sequence out of range, or a fatal native error.
         """
         count = len(rows)
-        if not 0 < count <= self._batch_size:
-            raise KernelError(f"A batch holds 1 to {self._batch_size} tokens, not {count}.")
-        for row, (token, position, sequence, output) in enumerate(rows):
+        if not 0 < count <= self._batch.size:
+            raise KernelError(f"A batch holds 1 to {self._batch.size} tokens, not {count}.")
+        for row, (token, position, sequence, _) in enumerate(rows):
             if not (0 <= token < self.vocabulary and 0 <= sequence < self.max_sequences and position >= 0):
                 raise KernelError(f"Row {row} of the batch is out of range (token {token}, KV {sequence}).")
-            self._tokens[row] = token
-            self._positions[row] = position
-            self._sequences[row] = sequence
-            self._outputs[row] = output
-        self._batch.n_tokens = count
-        code = int(self._c.llama_decode(self._ctx, self._batch))
+        self._batch.fill(rows)
+        wanted = self._few if count < MANY else self._many
+        if wanted != self._params["n_threads_batch"]:
+            self._use_threads(wanted)
+        code = int(self._c.llama_decode(self._ctx, self._batch.native))
         self._rows = count if code == 0 else 0
         if code in (0, 1):
             return code
@@ -290,7 +277,7 @@ class Engine:
 
     def check_row(self, row: int) -> None:
         """Raise ``KernelError`` unless the last batch computed an output for this row."""
-        if not 0 <= row < self._rows or not self._outputs[row]:
+        if not 0 <= row < self._rows or not self._batch.has_output(row):
             raise KernelError(f"Row {row} of the last batch has no output.")
 
     def logits(self, row: int) -> Floats:
@@ -301,7 +288,7 @@ class Engine:
             raise KernelError(f"Row {row} of the last batch has no logits.")
         # Ten times as quick as np.ctypeslib.as_array, which counts for a small model.
         place = ctypes.addressof(pointer.contents)
-        return np.frombuffer(self._row_type.from_address(place), np.float32)
+        return np.frombuffer(memoryview(self._row_type.from_address(place)), np.float32)
 
     def check_finite(self, row: int) -> None:
         """Raise ``KernelError`` when a row's logits are NaN; llama.cpp would draw from them all the same.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -20,6 +21,13 @@ from llmos.kernel.templates import PLAIN_TEMPLATE, special_names
 
 #: Window and batch of the embedder: larger batches are slower, longer texts abort the process.
 EMBEDDING_CONTEXT = 512
+
+
+#: Tokens of batches by which threads are chosen: answers decoded together, a piece of a prompt.
+_TRIED = (8, 64)
+
+#: Pace (seconds a token) above which no batch is tried.
+_SLOW_TOKEN = 0.02
 
 
 def request_from(values: Mapping[str, Any]) -> LoadRequest:
@@ -211,10 +219,13 @@ def _quantisation(header: gguf_header.Header) -> str:
 
 
 def probe_threads(engine: Engine) -> tuple[int, float]:
-    """Fastest thread count for single-token decodes of this model; empties the last KV sequence.
+    """Fastest thread counts of this model, for one token and for batches; empties the last KV sequence.
+
+    One token waits for memory and for threads to meet, a batch for the processor: on two cores one
+    thread may be best for the first and two for the second.
 
     Returns:
-        (threads, seconds per token).
+        (threads for one token, seconds per token).
 
     Raises:
         KernelError: a decode failed.
@@ -222,17 +233,25 @@ def probe_threads(engine: Engine) -> tuple[int, float]:
     sequence = engine.max_sequences - 1
     position = 0
 
-    def decode_one(count: int) -> None:
+    def decode(count: int, tokens: int = 1) -> None:
         nonlocal position
         engine.set_threads(count)
-        if engine.decode([(0, position, sequence, True)]):
+        if tokens > 1:
+            tokens = min(tokens, engine.batch_size, engine.context // 2)
+            engine.remove(sequence)
+            position = 0
+        rows = [(0, position + at, sequence, at == tokens - 1) for at in range(tokens)]
+        if engine.decode(rows):
             raise KernelError("The KV cache has no room for the thread probe.")
-        engine.logits(0)
-        position += 1
+        engine.logits(tokens - 1)
+        position += tokens
 
     try:
-        fastest, pace = threads.probe(decode_one)
+        fastest, pace = threads.probe(decode)
+        few = many = threads.cpu_limit()
+        if pace < _SLOW_TOKEN:  # a batch of a larger model is worth every processor, and slow to try out
+            few, many = (threads.probe(functools.partial(decode, tokens=n), budget=0.3)[0] for n in _TRIED)
     finally:
         engine.remove(sequence)
-    engine.set_threads(fastest)
+    engine.set_threads(fastest, few, many)
     return fastest, pace

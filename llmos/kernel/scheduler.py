@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
+from llmos.kernel.batch import Row
 from llmos.kernel.engine import Engine
 from llmos.kernel.lanes import Job, Lane
 from llmos.kernel.protocol import KernelError
@@ -33,7 +34,6 @@ KEPT_FREE = 2
 
 Emit = Callable[[int, dict[str, Any]], None]
 Task = Generator[None, None, None]
-Row = tuple[int, int, int, bool]
 
 
 class Scheduler:

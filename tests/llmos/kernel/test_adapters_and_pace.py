@@ -13,6 +13,7 @@ import pytest
 from llmos.bench.random_gguf import TINY, write_random_lora
 from llmos.kernel import model, threads
 from llmos.kernel.client import KernelClient
+from llmos.kernel.engine import MANY, Engine
 from llmos.kernel.operations import Operations
 from llmos.kernel.protocol import GenerateRequest, KernelError, LoadRequest
 from tests.llmos.kernel.helpers import GREEDY, answer
@@ -83,6 +84,30 @@ def test_candidates() -> None:
     assert threads.candidates(8) == [8, 4]
     assert threads.candidates(16) == [16, 8]
     assert threads.cpu_limit() >= 1
+
+
+def test_threads_by_the_size_of_a_batch(tiny: Path) -> None:
+    engine = Engine(tiny, context=256, threads=1)
+    library, _, context, _ = engine.handles
+    engine.set_threads(1, 2, 3)
+    used = []
+    for at, count in enumerate((1, MANY - 1, MANY, 2)):
+        engine.decode([(20, row, at, row == count - 1) for row in range(count)])
+        used.append((library.llama_n_threads(context), library.llama_n_threads_batch(context)))
+    assert used == [(1, 2), (1, 2), (1, 3), (1, 2)]
+    engine.set_threads(2)
+    engine.decode([(20, row, 4, row == 0) for row in range(MANY)])
+    assert library.llama_n_threads_batch(context) == 2
+    engine.close()
+
+
+@pytest.mark.parametrize("room", [32, 2048])
+def test_the_probe_leaves_the_cache_empty_also_where_it_is_small(tiny: Path, room: int) -> None:
+    engine = Engine(tiny, context=room, threads=1, max_sequences=2)
+    fastest, pace = model.probe_threads(engine)
+    assert 1 <= fastest <= threads.cpu_limit() and pace > 0
+    assert engine.last_position(1) == -1
+    engine.close()
 
 
 def test_decoding_that_got_slow_is_probed_again(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

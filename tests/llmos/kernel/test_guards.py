@@ -44,6 +44,13 @@ def test_a_position_out_of_order_is_an_error_not_a_crash(engine: Engine) -> None
     engine.clear()
 
 
+def test_a_batch_over_that_of_a_small_context(tiny: Path) -> None:
+    small = Engine(tiny, context=32, threads=1, max_sequences=2)
+    with pytest.raises(KernelError, match="1 to 32 tokens"):
+        small.decode([(20, at, 0, at == 39) for at in range(40)])
+    small.close()
+
+
 def test_a_row_without_logits(engine: Engine) -> None:
     engine.clear()
     engine.decode([(20, 0, 0, False), (21, 1, 0, True)])
@@ -143,7 +150,7 @@ print("survived", flush=True)
 """
 
 _CALLS = {
-    "batch": "engine._batch_size = 10**9; engine._set_up_batch(400); "
+    "batch": "from llmos.kernel.batch import Batch; engine._batch = Batch(c, 400); "
     "engine.decode([(20, at, 0, False) for at in range(400)])",
     "row": "chain = c.llama_sampler_init_greedy(); c.llama_sampler_sample(chain, ctx, 0)",
     "sampler": "engine.decode([(20, 0, 0, True)]); c.llama_sampler_sample(None, ctx, 0)",
