@@ -85,7 +85,9 @@ async def check_by_running(replay: Replay, say: Say) -> dict[int, list[tuple[str
             return ToolResult(result.output or result.error, result.ok)
 
         try:
-            for number in replay.numbers:
+            for done, number in enumerate(replay.numbers):
+                if done % 40 == 39:
+                    say(f"tries of {done + 1} of {len(replay.numbers)} questions checked by running")
                 question = replay.items[number].question
                 checker = Checker(call, question)
                 verdicts: list[tuple[str, bool]] = []
@@ -160,7 +162,7 @@ def _difference(name: str, better: Point, worse: Point, least: float | None) -> 
 def drawing(points: Sequence[Point], model: str) -> str:
     """The curve as SVG."""
     names = {
-        "single": "one try, its thoughts cut or whole",
+        "single": "direct; one try, its thoughts cut or whole",
         "majority": "majority of 2 to 32 tries",
         "adaptive": "adaptive vote, 1 to 30 s allowed",
         "checked": "the same, tries checked by running",

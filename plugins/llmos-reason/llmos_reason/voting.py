@@ -135,6 +135,10 @@ class Tally:
 
 
 def _ranked(tries: Sequence[Try]) -> list[tuple[str, int]]:
-    counts = Counter(one.key for one in tries if one.key)
-    best = {key: max(one.mean_logprob for one in tries if one.key == key) for key in counts}
+    counts: Counter[str] = Counter()
+    best: dict[str, float] = {}
+    for one in tries:
+        if one.key:
+            counts[one.key] += 1
+            best[one.key] = max(best.get(one.key, one.mean_logprob), one.mean_logprob)
     return sorted(counts.items(), key=lambda item: (-item[1], -best[item[0]], item[0]))
