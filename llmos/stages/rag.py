@@ -197,7 +197,9 @@ async def effect(context: StageContext, question: str, chosen: Sequence[Passage]
 def _bar(chance: float | None, others: Collection[float]) -> str:
     """A probability with its bar; a token that is not among the reported ones is below the least of them."""
     if chance is None:
-        return f"< {min(others, default=0.0):.4f}"
+        return f"< {max(0.0001, min(others, default=0.0)):.4f}"
+    if chance < 0.0001:
+        return "< 0.0001"
     return f"{chance:.4f} {'█' * round(_BAR * chance)}"
 
 
@@ -297,8 +299,11 @@ class RagStage(StageBase):
             xs, ys = series.setdefault(name, ([], []))
             xs.append(x)
             ys.append(y)
-        plot = {"series": [{"name": name, "x": x, "y": y, "dots": True} for name, (x, y) in series.items()],
-                "x": "first component", "y": "second"}  # fmt: skip
+        drawn = [
+            {"name": name, "x": x, "y": y, "dots": True, "marker": "◆" if name == "the question" else "●"}
+            for name, (x, y) in series.items()
+        ]
+        plot = {"series": drawn, "x": "first component", "y": "second"}
         title = f"Map of {len(found.vectors[0])} numbers a text, on two principal components"
         return [*parts, Part(Element("plot", plot, title), "live", found.by)]
 

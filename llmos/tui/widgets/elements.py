@@ -245,7 +245,7 @@ class PlotElement(Widget):
 
         plot = self.query_one(PlotWidget)
         plot.clear()
-        palette = ("cyan", "magenta", "yellow", "green", "red", "blue")
+        palette = ("cyan", "magenta", "yellow", "green", "white", "blue")
         for number, series in enumerate(data.get("series", ())):
             points = [
                 (float(x), float(y)) for x, y in zip(series["x"], series["y"], strict=False) if y is not None
@@ -256,13 +256,26 @@ class PlotElement(Widget):
             colour = palette[number % len(palette)]
             label = str(series.get("name", "")) or None
             if series.get("dots"):
-                plot.scatter(xs, ys, marker="●", marker_style=colour, label=label)
+                plot.scatter(xs, ys, marker=str(series.get("marker", "●")), marker_style=colour, label=label)
                 continue
             plot.plot(xs, ys, line_style=colour, hires_mode=HiResMode.BRAILLE, label=label)
+        self._room_for_dots(plot, data)
         plot.set_xlabel(str(data.get("x", "")))
         plot.set_ylabel(str(data.get("y", "")))
         if len(data.get("series", ())) > 1:
             plot.show_legend()
+
+    def _room_for_dots(self, plot: Any, data: Mapping[str, Any]) -> None:
+        """Dots keep clear of the frame, and of the legend that stands on the right."""
+        dots = [one for one in data.get("series", ()) if one.get("dots")]
+        xs = [float(x) for one in dots for x in one["x"]]
+        ys = [float(y) for one in dots for y in one["y"]]
+        if not xs:
+            return
+        wide, high = (max(xs) - min(xs)) or 1.0, (max(ys) - min(ys)) or 1.0
+        legend = 0.35 if len(data["series"]) > 1 else 0.05
+        plot.set_xlimits(min(xs) - 0.05 * wide, max(xs) + legend * wide)
+        plot.set_ylimits(min(ys) - 0.1 * high, max(ys) + 0.1 * high)
 
 
 class ActionButton(Button):
