@@ -1,4 +1,7 @@
-"""Keys that terminals send and the library does not know: Alt+Enter, Alt with a digit."""
+"""Keys that terminals send and the library does not know: Alt+Enter, Alt with a digit, Alt+S, Alt+T.
+
+Few letters: Esc and a letter in quick succession is what vi users type.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ class AltKey(Enum):
     SEVEN = "alt+7"
     EIGHT = "alt+8"
     NINE = "alt+9"
+    S = "alt+s"
+    T = "alt+t"
 
 
 def install() -> None:
