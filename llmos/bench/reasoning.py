@@ -128,7 +128,8 @@ def curve_figures(replay: Replay, tries: int, wanted: int) -> tuple[list[Figure]
     for kind in dict.fromkeys(item.kind for item in replay.items):
         part = replay.of_kind(kind)
         if part.numbers:
-            ways = [part.direct(), part.single(), part.majorities(tries)[-1], part.adaptive()[-1]]
+            voted = [part.majorities(tries)[-1], part.adaptive()[-1], *part.checked()[-1:]]
+            ways = [part.direct(), part.single(), *voted]
             figures += [figure(f"{kind} (n={len(part.numbers)}), {w.name}", w.share, "share") for w in ways]
     largest = majorities[-1]
     early = replay.voted("adaptive", f"adaptive of {tries}", most=tries, early=True)
