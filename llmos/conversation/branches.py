@@ -8,7 +8,7 @@ from dataclasses import replace
 from llmos.conversation.errors import Busy
 from llmos.conversation.records import Chat, PageState
 from llmos.conversation.store import Store
-from llmos.conversation.window import Window
+from llmos.conversation.window import Window, estimate_tokens, shown_text
 from llmos.types import USER_LABELS, Message, Page, UserError, new_id
 
 
@@ -146,7 +146,10 @@ class BranchMixin:
         found: list[Page] = []
         for message in self.store.branch(self.chat_id):
             slot = shadow.append(message, states)
-            found.extend(page for page in (*slot.attached, slot.page) if page.where == "swapped")
+            for page in (*slot.attached, slot.page):
+                if page.where == "swapped":
+                    page.tokens = page.tokens or estimate_tokens(shown_text(page))
+                    found.append(page)
         return found
 
     def note_evicted(self, pages: list[Page]) -> None:

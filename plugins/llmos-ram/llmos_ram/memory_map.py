@@ -223,8 +223,8 @@ def _page_table(pages: Sequence[Page]) -> dict[str, Any]:
 
 def _summary_table(pager: Pager, chat_id: str) -> dict[str, Any]:
     found = pager.store.latest_summaries(chat_id, _ROWS)
-    rows = [[one.row, len(one.pages), span_of(one), by(one), _labels(one.labels), one.text] for one in found]
-    columns = ["no.", "pages", "said", "made", "labels", "text"]
+    rows = [[one.row, len(one.pages), one.text, span_of(one), by(one), _labels(one.labels)] for one in found]
+    columns = ["no.", "pages", "text", "said", "made", "labels"]
     return {"columns": columns, "rows": rows, "keys": [f"summary:{one.row}" for one in found]}
 
 

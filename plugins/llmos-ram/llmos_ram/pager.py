@@ -185,7 +185,8 @@ class Pager:
         everywhere = bool(self.host.settings.get("other_chats", False))
         used = sum(page.tokens for page in window)
         recalled: list[Recalled] = []
-        if swapped or everywhere or 2 * used > self.host.context_size:
+        # A quarter: tools and the answer's reserve may take as much again before an eviction comes.
+        if swapped or everywhere or 4 * used > self.host.context_size:
             share = budget // 2 if asks_for_overview(turn.user.content) else budget
             found = self.recall(
                 turn.user.content, turn.chat_id, budget=share, present=present, branch=rows.branch, limit=_MOST
