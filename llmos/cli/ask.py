@@ -95,7 +95,7 @@ def ask(
         options["tool_rounds"] = 0
     pages: list[Path | Page] = list(files)
     question = _with_stdin(prompt, pages)
-    printer = Printer(as_json=as_json, plain=plain)
+    printer = Printer(as_json=as_json, plain=plain, marked=not plain)
     options = {name: value for name, value in options.items() if value is not None}
     return asyncio.run(_ask(question, pages, options, printer, model, chat, go_on, allow))
 
@@ -140,10 +140,12 @@ class Printer:
         as_json: print one object at the end.
         plugins: last event of each plugin by kind, for example the tally of a vote.
         plain: the answer alone.
+        marked: show what plugins marked in it.
     """
 
     as_json: bool = False
     plain: bool = False
+    marked: bool = True
     text: str = ""
     thinking: str = ""
     message: Message | None = None
@@ -208,7 +210,7 @@ class Printer:
             {"start": mark.start, "end": mark.end, "text": mark.text, "note": mark.note, "kind": mark.kind,
              "plugin": mark.plugin}
         )  # fmt: skip
-        if not self.as_json and not self.plain:
+        if not self.as_json and self.marked:
             sys.stdout.write(MARK)
             sys.stdout.flush()
 
@@ -243,8 +245,8 @@ class Printer:
             if self._open or self.text:
                 click.echo("")
                 self._open = False
-            for note in () if self.plain else dict.fromkeys(mark["note"] for mark in self.marks):
-                self._aside(f"{MARK.strip()} {note}")
+            for note in dict.fromkeys(mark["note"] for mark in self.marks if self.marked):
+                self._line(f"{MARK.strip()} {note}")
             return
         from llmos.cli.output import print_json
 

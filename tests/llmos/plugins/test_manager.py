@@ -437,3 +437,26 @@ async def test_turn_done_runs_in_the_background(home: Folders, make_plugin: Make
     assert module.kept.store.get("answer") == "a"
     assert module.kept.store.keys() == ["answer"]
     await plugins.close()
+
+
+async def test_marks_that_lie_within_the_answer_come_back_in_its_order(
+    home: Folders, make_plugin: MakePlugin
+) -> None:
+    code = """
+from llmos.plugins import hookimpl
+from llmos.types import Mark
+
+@hookimpl
+def llmos_marks(host, turn):
+    return [Mark(4, 6, "is", "Is it?"), Mark(0, 3, "Bad", "There?"), Mark(0, 3, "Sky", "Sure?")]
+"""
+    make_plugin("doubts", manifest='hooks = ["llmos_marks"]', code=code)
+    wrong = code.replace("return [", "return [7, ")
+    make_plugin("wrong", manifest='hooks = ["llmos_marks"]', code=wrong, distribution="llmos-web")
+    plugins, _ = manager(home)
+    given = Turn("chat", Message("user", "?"), Message("assistant", "Sky is blue."))
+    marks = await plugins.marks(given)
+    assert [(mark.text, mark.note, mark.plugin) for mark in marks] == [
+        ("Sky", "Sure?", "doubts"), ("is", "Is it?", "doubts"),
+    ]  # fmt: skip
+    await plugins.close()
