@@ -113,9 +113,9 @@ def test_the_core_has_no_junk(core: dict[str, Path]) -> None:
     }
 
 
-def test_the_core_stays_below_forty_megabytes(core: dict[str, Path]) -> None:
-    assert core["wheel"].stat().st_size < 40e6
-    assert core["sdist"].stat().st_size < 40e6
+def test_the_core_stays_small(core: dict[str, Path]) -> None:
+    assert core["wheel"].stat().st_size < 60e6
+    assert core["sdist"].stat().st_size < 60e6
 
 
 @pytest.mark.parametrize("project", PLUGINS, ids=lambda path: path.name)
