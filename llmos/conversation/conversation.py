@@ -229,18 +229,22 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
             async for event in events:
                 yield event
 
-    def stop(self, *, at_once: bool = False) -> None:
+    def stop(self, *, at_once: bool = False) -> bool:
         """Stop the answer that is being written; what had come is kept and marked.
 
         Where the answer is being thought about and can be given at once, the first stop asks for
         that; the second one (or ``at_once``) stops.
+
+        Returns:
+            True when the answer comes now instead of being stopped.
         """
         if self.busy and self._answer_now.supported and not (self._answer_now.requested or at_once):
             self._answer_now.requested = True
-            return
+            return True
         if self._task is not None and not self._task.done() and not self._stopping:
             self._stopping = True
             self._task.cancel()
+        return False
 
     async def close(self) -> None:
         """Stop for good and wait until what had come is kept."""

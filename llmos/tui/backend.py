@@ -109,8 +109,8 @@ class Backend(Protocol):
         """
         ...
 
-    async def stop(self, chat_id: str) -> None:
-        """Stop the turn of a chat; what came is kept."""
+    async def stop(self, chat_id: str) -> bool:
+        """Stop the turn of a chat; what came is kept. True when its answer comes now instead."""
         ...
 
     async def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:

@@ -131,9 +131,10 @@ class ProbeBackend:
         """The same chat."""
         return chat_id
 
-    async def stop(self, chat_id: str) -> None:
+    async def stop(self, chat_id: str) -> bool:
         """Stop."""
         self._stopped = True
+        return False
 
     async def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:
         """Nothing asks."""

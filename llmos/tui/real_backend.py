@@ -132,9 +132,9 @@ class RealBackend:
         """Copy a chat's branch into a new chat."""
         return (await self.session.conversation(chat_id).fork()).id
 
-    async def stop(self, chat_id: str) -> None:
-        """Stop the turn of a chat."""
-        self.session.conversation(chat_id).stop()
+    async def stop(self, chat_id: str) -> bool:
+        """Stop the turn of a chat, or have its answer now where it is being thought about."""
+        return self.session.conversation(chat_id).stop()
 
     async def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:
         """The user's word on a call; only the chat that asked knows the id."""

@@ -67,6 +67,8 @@ class FakeBackend:
         self.answers: list[ApprovalAnswer] = []
         self.sent: list[tuple[str, Mapping[str, Any] | None]] = []
         self.closed = False
+        #: The next stop has the answer come at once, as while it is being thought about.
+        self.thinks = False
 
     @property
     def store(self) -> Store:
@@ -166,12 +168,16 @@ class FakeBackend:
             parent = copy.id
         return chat.id
 
-    async def stop(self, chat_id: str) -> None:
+    async def stop(self, chat_id: str) -> bool:
+        if self.thinks:
+            self.thinks = False
+            return True
         if chat_id in self._stopped:
             self._stopped[chat_id].set()
         for future in self._approvals.values():
             if not future.done():
                 future.set_result("deny")
+        return False
 
     async def answer_approval(self, approval_id: str, answer: ApprovalAnswer) -> None:
         self._approvals[approval_id].set_result(answer)

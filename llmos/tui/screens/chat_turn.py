@@ -241,10 +241,13 @@ class TurnActions(ChatBase):
                 future.set_result("deny")
 
     async def stop_turn(self) -> bool:
-        """Stop the open chat's answer; True when there was one."""
+        """Stop the open chat's answer, or have it now where it is thought about; True when there was one."""
         if self.turn is None or self.face.backend is None:
             return False
-        await self.face.backend.stop(self.chat_id)
+        now = await self.face.backend.stop(self.chat_id)
+        self.face.tell(
+            "Answering now with what there is; Esc once more stops." if now else "Stopped; what came is kept."
+        )
         return True
 
     async def action_stop(self) -> None:
@@ -253,7 +256,7 @@ class TurnActions(ChatBase):
             self.completion.hide()
             self.prompt.completing = False
         elif await self.stop_turn():
-            self.face.tell("Stopped; what came is kept.")
+            pass
         elif self.editing:
             unsent = self.unsent
             self.stop_editing()

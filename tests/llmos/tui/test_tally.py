@@ -63,3 +63,16 @@ async def test_without_the_plugin_the_key_says_so() -> None:
     async with face(FakeBackend(), size=LARGE) as (pilot, _):
         await pilot.press("alt+t")
         await wait_until(pilot, lambda: "No command is called /think" in screen_text(pilot))
+
+
+async def test_escape_while_thinking_says_that_the_answer_comes_now() -> None:
+    backend = FakeBackend(lambda text: [report(1), 0.2, *words("x " * 400)])
+    backend.thinks = True
+    async with face(backend, size=LARGE) as (pilot, screen):
+        screen.prompt.set_text("47 + 38?")
+        await pilot.press("enter")
+        await wait_until(pilot, lambda: screen.query(TallyBlock))
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: "Answering now with what there is" in screen_text(pilot))
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: not screen.face.turns)
