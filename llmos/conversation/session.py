@@ -7,6 +7,7 @@ loaded and no worker started before somebody needs one.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -211,6 +212,8 @@ class Session:
         self._restored.clear()
         for conversation in self._conversations.values():
             conversation.model_changed()
+        if not gc.get_freeze_count():
+            gc.freeze()  # the program itself is never garbage: looking through it costs a turn 30 ms
         return info
 
     async def _ensure_model(self, conversation: Conversation) -> None:

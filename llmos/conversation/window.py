@@ -119,9 +119,13 @@ class Window:
         already is left out. Ids are new: states are kept by id, and a recalled message is not the
         message itself.
         """
-        present = {_identity(page): page.number for page in self.pages if page.number}
-        held = {page.message_id for page in self.pages if page.message_id}
-        highest = max((page.number for page in self.pages), default=0)
+        pages = list(pages)
+        if not pages:
+            return []
+        here = self.pages
+        present = {_identity(page): page.number for page in here if page.number}
+        held = {page.message_id for page in here if page.message_id}
+        highest = max((page.number for page in here), default=0)
         fresh: list[Page] = []
         for page in pages:
             known = present.get(_identity(page), 0)

@@ -15,7 +15,7 @@ import numpy as np
 
 from llmos_ram.store import RamStore, StoredPage
 from llmos_ram.vectors import ChatVectors
-from llmos_ram.words import ANSWERS, TELLS, content_words, supersedes
+from llmos_ram.words import ANSWERS, TELLS, About, about, content_words, renews
 
 #: Rank constant of the fusion: small, so that the first places of either list weigh most.
 RRF_K = 10
@@ -54,19 +54,19 @@ def fuse(
 def newer_first(found: Sequence[Recalled]) -> list[Recalled]:
     """Keep the order, but a newer version of a fact comes right before the older one, and counts as much."""
     out: list[Recalled] = []
+    told: list[About | None] = []  # beside ``out``: what may have versions, and what it is about
     for one in found:
         place = len(out)
-        if len(out) < VERSIONS_AMONG:
-            place = next((at for at, other in enumerate(out) if _renews(one.page, other.page)), place)
-        if place < len(out):
-            one = replace(one, score=max(one.score, out[place].score))
+        own = about(one.page.text) if one.page.tells == TELLS and place < VERSIONS_AMONG else None
+        if own is not None:
+            for at, other in enumerate(told):
+                if other is not None and out[at].page.row < one.page.row and renews(own, other):
+                    one = replace(one, score=max(one.score, out[at].score))
+                    place = at
+                    break
         out.insert(place, one)
+        told.insert(place, own)
     return out
-
-
-def _renews(page: StoredPage, other: StoredPage) -> bool:
-    """Whether a page is a newer version of another one."""
-    return page.row > other.row and page.tells == other.tells == TELLS and supersedes(page.text, other.text)
 
 
 def search(
@@ -143,7 +143,11 @@ def within_budget(
     taken: list[Recalled] = []
     best = max((one.score for one in found), default=0.0)
     left = budget
-    newer = [one.page for one in found if one.page.row in present and one.page.tells == TELLS]
+    newer = [
+        (one.page.row, about(one.page.text))
+        for one in found
+        if one.page.row in present and one.page.tells == TELLS
+    ]
     for one in found:
         if len(taken) == limit:
             break
@@ -152,8 +156,10 @@ def within_budget(
         if one.page.row in present:
             taken.append(one)
             continue
-        if any(_renews(page, one.page) for page in newer):
-            continue
+        if one.page.tells == TELLS and newer:
+            own = about(one.page.text)
+            if any(row > one.page.row and renews(other, own) for row, other in newer):
+                continue
         tokens = length(one.page)
         if tokens <= left:
             taken.append(one)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from llmos.types import Confidentiality, Integrity, Labels
@@ -90,6 +91,7 @@ def labels_to_json(labels: Labels) -> str:
     )
 
 
+@lru_cache(maxsize=1024)
 def labels_from_json(text: str) -> Labels:
     """Labels from ``labels_to_json``; what cannot be read is untrusted and private."""
     try:

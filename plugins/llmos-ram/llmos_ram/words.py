@@ -333,18 +333,21 @@ def same_subject(one: frozenset[str], other: frozenset[str]) -> bool:
     return one == other or (min(len(one), len(other)) >= 2 and (one <= other or other <= one))
 
 
-def supersedes(newer: str, older: str) -> bool:
+#: Subject and content words of a statement.
+About = tuple[frozenset[str], frozenset[str]]
+
+
+@lru_cache(maxsize=1024)
+def about(text: str) -> About:
+    """Subject and content words of a statement; the same pages are compared again and again."""
+    return subject_of(text), frozenset(content_words(text))
+
+
+def renews(newer: About, older: About) -> bool:
     """Whether a later statement may give a new value to what an earlier one said.
 
     Wider than ``same_subject``, for it only decides which of two comes first: the later one may be
     worded freely, if it names all that the earlier one was about.
     """
-    subject, _ = _about(older)
-    other, words = _about(newer)
-    return same_subject(other, subject) or (len(subject) >= 2 and subject <= words)
-
-
-@lru_cache(maxsize=1024)
-def _about(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Subject and content words of a statement; the same pages are compared again and again."""
-    return subject_of(text), frozenset(content_words(text))
+    subject = older[0]
+    return (len(subject) >= 2 and subject <= newer[1]) or same_subject(newer[0], subject)
