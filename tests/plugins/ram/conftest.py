@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from llmos_ram import page_vectors
 from llmos_ram.pager import Pager
 from llmos_ram.words import content_words
 
@@ -104,6 +105,12 @@ class FakeHost:
 
     def chat_messages(self, chat_id: str) -> list[Message]:
         return self.chats.get(chat_id, [])
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs run at once here, so that of vectors need not wait for a pause in the talk."""
+    monkeypatch.setattr(page_vectors, "PAUSE", 0.0)
 
 
 @pytest.fixture
