@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from textual._compositor import LayoutUpdate
+
+from llmos.tui.app import LlmosApp
 from llmos.tui.widgets.answer import AnswerBlock
 from llmos.tui.widgets.blocks import ThinkingBlock, UserBlock
 from llmos.tui.widgets.tool_block import ApprovalBlock, ToolBlock
@@ -370,3 +374,20 @@ async def test_the_keys_of_a_block_are_told_on_a_small_screen() -> None:
         await pilot.press("ctrl+up")
         await wait_until(pilot, lambda: "c copy" in screen_text(pilot).split("\n")[-1])
         assert "Esc back" in screen_text(pilot).split("\n")[-1]
+
+
+async def test_the_first_frame_is_whole() -> None:
+    app = LlmosApp(FakeBackend)
+    frames: list[str] = []
+    display = app._display
+
+    def keep(screen: Any, update: Any) -> None:
+        display(screen, update)
+        if isinstance(update, LayoutUpdate):
+            frames.append("\n".join("".join(part.text for part in line) for line in update.strips))
+
+    app._display = keep  # type: ignore[method-assign]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_until(pilot, lambda: frames)
+    for part in ("Chat", "Settings", "Ask anything", "starting"):
+        assert part in frames[0]
