@@ -121,6 +121,7 @@ class Sampler:
         self.seed = (seed + salt) % 0xFFFFFFFF  # the largest value means "random" to llama.cpp
         self.grammar: Grammar | None = None
         self._adjustments = Adjustments(settings, bias or {})
+        self._plain = not self._adjustments
         self._candidates = Candidates(self._c)
         self._shortlist = Shortlist(settings, engine.vocabulary)
         self._chain = self._c.llama_sampler_chain_init(self._c.llama_sampler_chain_default_params())
@@ -154,7 +155,7 @@ class Sampler:
         # Measured between forward passes: llama.cpp's own way is quicker at first (numpy's code is no
         # longer in the processor's caches); from the second row on the list is, where there is no top-k.
         native = self.grammar is None and not (row and self._shortlist.only_min_p)
-        if native and not self._adjustments:
+        if native and self._plain:
             return int(self._c.llama_sampler_sample(self._chain, self._ctx, row))
         logits = self._engine.logits(row)
         saved = self._adjustments.put(logits)

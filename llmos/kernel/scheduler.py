@@ -255,6 +255,7 @@ class Scheduler:
     def _settle(self, now: float) -> None:
         """End lanes that reached a limit, send what is due, end jobs whose lanes have all ended."""
         for job in list(self._active):
+            running = False
             for lane in job.lanes:
                 if lane.told:
                     continue
@@ -264,12 +265,13 @@ class Scheduler:
                 ):
                     lane.reason = "length"
                 if lane.reason is None:
+                    running = True
                     message = lane.flush(now)
                     if message is not None:
                         self._emit(job.id, message)
                 else:
                     self._end_lane(job, lane, now)
-            if job.lanes and all(lane.reason is not None for lane in job.lanes):
+            if job.lanes and not running:
                 self._end_job(job)
 
     def _end_lane(self, job: Job, lane: Lane, now: float) -> None:

@@ -189,7 +189,7 @@ class SequenceTable:
     def append(self, slot: Slot, tokens: Sequence[int]) -> None:
         """Note that these tokens were evaluated into the slot."""
         slot.tokens.extend(tokens)
-        slot.cells.extend(next(self._cells) for _ in tokens)
+        slot.cells.extend(itertools.islice(self._cells, len(tokens)))
 
     def adopt(self, slot: Slot, tokens: Sequence[int]) -> None:
         """Note what a restored slot holds."""

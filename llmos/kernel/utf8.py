@@ -10,10 +10,15 @@ class Utf8Stream:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._holds = False
 
     def feed(self, piece: bytes) -> str:
         """Text that is complete after these bytes; may be empty."""
-        return self._decoder.decode(piece)
+        if not self._holds and piece.isascii():
+            return piece.decode("ascii")
+        text = self._decoder.decode(piece)
+        self._holds = bool(self._decoder.getstate()[0])
+        return text
 
     def end(self) -> str:
         """What was held back: U+FFFD for an unfinished letter, else nothing."""
