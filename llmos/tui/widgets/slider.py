@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.message import Message as TextualMessage
 from textual.widget import Widget
 
-_BAR = 20
+#: Cells of the label, of the value, and of the bar at most and at least.
+_LABEL, _VALUE, _BAR, _LEAST = 14, 4, 20, 4
 
 
 class Slider(Widget, can_focus=True):
@@ -58,12 +59,17 @@ class Slider(Widget, can_focus=True):
         self._low, self._high, self._step = low, high, step
 
     def render(self) -> Content:
-        """Label, bar and value."""
-        span = (self._high - self._low) or 1.0
-        place = round((self.value - self._low) / span * (_BAR - 1))
-        bar = "━" * place + "●" + "─" * (_BAR - 1 - place)
+        """Label, bar and value; the bar is as long as there is room."""
         said = self._names[int(self.value)] if self._names else f"{self.value:g}"
-        return Content(f"{self._label:>14} {bar} {said}")
+        span, length = (self._high - self._low) or 1.0, self._length(said)
+        place = round((self.value - self._low) / span * (length - 1))
+        bar = "━" * place + "●" + "─" * (length - 1 - place)
+        return Content(f"{self._label:>{_LABEL}} {bar} {said}")
+
+    def _length(self, said: str) -> int:
+        """Cells of the bar beside label and value."""
+        room = self.size.width - max(_LABEL, len(self._label)) - 2 - max(_VALUE, len(said))
+        return max(_LEAST, min(_BAR, room)) if self.size.width else _BAR
 
     def action_move(self, steps: int) -> None:
         """Move by so many steps."""
@@ -80,6 +86,7 @@ class Slider(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """A click on the bar sets the value."""
-        place = event.x - 15
-        if 0 <= place < _BAR:
-            self.set_value(self._low + place / (_BAR - 1) * (self._high - self._low))
+        said = self._names[int(self.value)] if self._names else f"{self.value:g}"
+        length, place = self._length(said), event.x - max(_LABEL, len(self._label)) - 1
+        if 0 <= place < length:
+            self.set_value(self._low + place / (length - 1) * (self._high - self._low))
