@@ -88,7 +88,7 @@ def llmos_commands(host: Host) -> Sequence[Command]:
             f"Thinking is {in_words(new)} from the next message on.", {"effort": in_words(new)}
         )
 
-    parameter = Parameter("effort", "off, 20 s, 5 min, sure or next; nothing shows it", many=True, default="")
+    parameter = Parameter("effort", "off, 20 s, 5 min, sure or next; nothing shows it", default="")
     return [Command("think", set_effort, "How long to think before an answer.", (parameter,))]
 
 
