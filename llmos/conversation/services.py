@@ -252,8 +252,15 @@ class HostServices:
 
     def pin_page(self, chat_id: str, page_id: str, pinned: bool) -> None:
         """Pin or unpin a page of a chat."""
+        fresh = self._open(chat_id) is None
         found = self._session.conversation(chat_id)
-        self._session.jobs.start("pin a page", found.pin_page(page_id, pinned))
+
+        async def pin() -> None:
+            if fresh:  # else its window is empty, and the page would count as one that left
+                await found.open()
+            await found.pin_page(page_id, pinned)
+
+        self._session.jobs.start("pin a page", pin())
 
     async def evict_page(self, chat_id: str, page_id: str) -> bool:
         """Take a page out of a chat's window; False when it cannot leave."""

@@ -105,7 +105,8 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
         figures = chat_figures(held, chat_id, pages)
         summaries = held.store.summaries(chat_id)
         lines = [
-            f"{page.where:8}{page.tokens:6} {page.kind:12}{'pinned ' if page.pinned else ''}{page.text[:60]!r}"
+            f"{page.id[:8]} {page.where:8}{page.tokens:6} {page.kind:12}"
+            f"{'pinned ' if page.pinned else ''}{page.text[:60]!r}"
             for page in pages
         ]
         lines += [
@@ -148,17 +149,18 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             )
         return CommandResult("\n".join(lines) or "Nothing was found.", data)
 
-    def pin(context: CommandContext, page: str, off: bool = False) -> CommandResult:
-        if page.isdigit():
+    def pin(context: CommandContext, page: str, off: bool = False, chat: str = "") -> CommandResult:
+        if page.isdigit() and len(page) < 8:  # the beginning of an id may be digits alone
             ok = pager().store.pin_memory(int(page), not off)
             done = f"Memory {page} {'unpinned' if off else 'pinned'}."
             return CommandResult(done if ok else f"There is no memory {page}.", {"memory": int(page)}, ok=ok)
-        chat_id = context.chat_id
+        chat_id = chat or context.chat_id
         ids = (
             [one.id for one in pager().host.window_pages(chat_id) if one.id.startswith(page)] if chat_id else []
         )
         if len(ids) != 1:
-            return CommandResult(f"{page!r} names no page of the open chat and no memory.", ok=False)
+            why = "names no page of the chat" if chat_id else "is no memory, and no chat is named (--chat)"
+            return CommandResult(f"{page!r} {why}; llmos ram show lists pages.", ok=False)
         pager().host.pin_page(chat_id, ids[0], not off)
         return CommandResult(f"Page {ids[0][:8]} {'unpinned' if off else 'pinned'}.", {"page": ids[0]})
 
@@ -213,6 +215,7 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             (
                 Parameter("page", "number of a memory or id of a page", required=True),
                 Parameter("off", "unpin", kind="flag", option=True, default=False),
+                chat,
             ),
         ),
         Command(

@@ -55,3 +55,21 @@ async def test_a_page_can_be_evicted_by_hand(make_bench: Callable[..., Any]) -> 
     assert not await services.evict_page("closed", first.id)
     where = {page.id: page.where for page in services.window_pages(chat.chat_id)}
     assert where[first.id] == "swapped"
+
+
+async def test_a_page_of_a_chat_that_is_not_open_is_pinned_and_unpinned_where_it_is(
+    make_bench: Callable[..., Any],
+) -> None:
+    bench: Bench = await make_bench()
+    chat = bench.chat()
+    await bench.talk(chat, "The first message")
+    await bench.session.jobs.close()
+    services = bench.session.services
+    first = next(page for page in services.window_pages(chat.chat_id) if page.text == "The first message")
+    for pinned in (True, False):
+        await bench.session.leave(chat.chat_id)
+        assert bench.session.conversations == []
+        services.pin_page(chat.chat_id, first.id, pinned)
+        await bench.session.jobs.close()
+        state = bench.store.page_states(chat.chat_id)[first.id]
+        assert (state.pinned, state.swapped) == (pinned, False)

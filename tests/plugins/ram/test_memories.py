@@ -74,7 +74,7 @@ def test_commands_answer_with_text_and_data(pager: Pager, host: FakeHost) -> Non
     pager.index("c", [Message("user", "My locker code is 4821.", chat_id="c")])
     found = run(pager, "ram search", query="locker code")
     assert [one["text"] for one in found.data] == ["My locker code is 4821."]
-    page = Page("My locker code is 4821.", tokens=9)
+    page = Page("My locker code is 4821.", tokens=9, id="84183776" + "a" * 24)  # begins with digits alone
     host.windows["c"] = [page]
     shown = run(pager, "ram show")
     assert shown.data["pages"][0]["tokens"] == 9

@@ -10,9 +10,12 @@ from click.testing import CliRunner
 
 from llmos.cli.main import cli
 from llmos.cli.plugin_verbs import _entries
+from llmos.conversation.store import Store
 from llmos.plugins.contributions import Parameter
+from llmos.settings import folders
 from llmos.tui.backend import CommandOffer
 from llmos.tui.screens.chat_complete import parse_arguments
+from llmos.types import Message
 
 FACT = "My sister's cat and my brother's dog are called Mia"
 
@@ -45,3 +48,19 @@ def test_what_follows_a_slash_command_is_one_text(name: str) -> None:
         assert given.replace("'", "") == text.replace("'", "")
     if name == "ram search":
         assert parse_arguments(offer, "my sister's cat --chat c1")["chat"] == "c1"
+
+
+def test_a_page_is_pinned_from_a_shell() -> None:
+    store = Store(folders().make().store_file)
+    chat = store.create_chat()
+    message = Message("user", "The gate is green.", chat_id=chat.id)
+    store.add_message(message)
+    store.close()
+    assert run("ram", "pin", message.id[:9], "--chat", chat.id) == {"page": message.id}
+    (page,) = run("ram", "show", "--chat", chat.id)["pages"]
+    assert (page["id"], page["pinned"], page["where"]) == (message.id, True, "window")
+    run("ram", "pin", message.id, "--off", "--chat", chat.id)
+    (page,) = run("ram", "show", "--chat", chat.id)["pages"]
+    assert (page["pinned"], page["where"]) == (False, "window")
+    refused = CliRunner().invoke(cli, ["ram", "pin", "no-such-page"])
+    assert refused.exit_code == 1 and "--chat" in refused.output
