@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from llmos.plugins.hookspecs import EVICT_ONLY_IF_NEEDED
 from llmos.types import Page
-from llmos_ram.words import is_question, is_small_talk, subject_of
+from llmos_ram.words import about, is_question, is_small_talk
 
 #: Pages of these kinds are brought again when needed, so they go before what was said.
 _BROUGHT = frozenset({"passage", "memory", "tool_result", "summary"})
@@ -41,8 +41,8 @@ def eviction_order(window: Sequence[Page], recent: int = 5, wanted: Collection[s
     kept_back = set(said[len(said) - recent :]) if recent else set()
     needed = _with_messages(window, wanted)
     late = {page.id: 1 + (page.id in needed) for page in movable if page.id in kept_back or page.id in needed}
-    old = _superseded(movable)
-    value = {page.id: 0 if page.id in old else worth(page) for page in movable}
+    value = {page.id: worth(page) for page in movable}
+    value.update(dict.fromkeys(_superseded([page for page in movable if value[page.id] == 4]), 0))
     ranked = [
         page.id
         for _, page in sorted(
@@ -68,14 +68,12 @@ def _with_messages(window: Sequence[Page], wanted: Collection[str]) -> set[str]:
     return found
 
 
-def _superseded(pages: Sequence[Page]) -> set[str]:
+def _superseded(facts: Sequence[Page]) -> set[str]:
     """Ids of what the user told of a thing before telling it anew."""
     newer: set[frozenset[str]] = set()
     old: set[str] = set()
-    for page in reversed(pages):
-        if worth(page) < 4:
-            continue
-        subject = subject_of(page.text)
+    for page in reversed(facts):
+        subject, _ = about(page.text)
         if subject in newer:
             old.add(page.id)
         elif len(subject) > 1:

@@ -277,6 +277,7 @@ def content_words(text: str) -> list[str]:
     return kept or [_stem(word) for word in words]
 
 
+@lru_cache(maxsize=1024)
 def is_question(text: str) -> bool:
     """True for a text that asks and tells nothing."""
     stripped = text.strip()
@@ -290,6 +291,7 @@ def is_question(text: str) -> bool:
     return words[0] in _QUESTION_START and len(words) > 2 and not stripped.endswith(".")
 
 
+@lru_cache(maxsize=1024)
 def is_small_talk(text: str) -> bool:
     """True for greetings, thanks and other text without content."""
     words = all_words(text)
