@@ -134,7 +134,7 @@ async def ranked(
         known: vectors of the passages where they were made before.
     """
     name = str(context.extras["embedder"]()) if "embed" in context.extras else ""
-    why = "no embedding model is set"
+    why = "no embedding model is started"
     if name:
         try:
             vectors = [list(one) for one in known or await passage_vectors(context, passages)]

@@ -36,7 +36,7 @@ DONE: Mapping[str, tuple[Mapping[str, Any], Sequence[str]]] = {
     "pipeline": ({}, ()),
     "machine": ({}, ()),
 }
-_SIZE = (140, 80)
+_SIZE, _TOUR_SIZE = (140, 80), (100, 32)
 #: Seconds that a panel may take to come, and an experiment to end, on a busy machine.
 _PATIENCE, _LONG = 90.0, 1200.0
 
@@ -96,6 +96,35 @@ async def _one(pilot: Pilot[Any], screen: BuildScreen, name: str) -> None:
     await pilot.pause(0.5)
 
 
+async def draw_tour(folder: Path, size: tuple[int, int]) -> None:
+    """Draw every step of the tour once its thing is done, as ``tour-NN.svg``.
+
+    Args:
+        folder: gets the pictures.
+        size: columns and lines of the terminal.
+    """
+    from llmos.stages.tour import TOUR
+    from llmos.tui.app import LlmosApp
+    from llmos.tui.real_backend import RealBackend
+    from llmos.tui.screens.build import BuildScreen
+
+    app = LlmosApp(lambda: RealBackend(safe_mode=False), tour=True)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, BuildScreen), _PATIENCE)
+        screen = app.screen
+        assert isinstance(screen, BuildScreen)
+        await until(pilot, lambda: screen.stage_context() is not None, _PATIENCE)
+        for place in range(len(TOUR)):
+            await until(pilot, lambda at=place: screen.tour_at == (at, False) and screen.settled, _PATIENCE)
+            await pilot.press("enter")
+            await until(pilot, lambda at=place: screen.tour_at == (at, True) and screen.settled, _LONG)
+            await pilot.pause(0.3)
+            name = f"tour-{place + 1:02}.svg"
+            (folder / name).write_text(app.export_screenshot(title="LLMOS"), encoding="utf-8")
+            print(name, flush=True)
+            await pilot.press("enter")
+
+
 def main() -> None:
     """Entry point."""
     from llmos.stages.registry import STAGES
@@ -103,13 +132,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=[], help="panels; all of them by default")
     parser.add_argument("--folder", type=Path, default=Path(__file__).parents[2] / "docs" / "images")
-    parser.add_argument("--size", type=int, nargs=2, default=_SIZE, metavar=("COLUMNS", "LINES"))
+    parser.add_argument("--size", type=int, nargs=2, default=None, metavar=("COLUMNS", "LINES"))
+    parser.add_argument("--tour", action="store_true", help="draw the steps of the tour instead")
     given = parser.parse_args()
     names = given.names or [entry.id for entry in STAGES]
     given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="llmos-pictures-") as home:
         os.environ["LLMOS_HOME"] = home
-        asyncio.run(draw(given.folder, names, (given.size[0], given.size[1])))
+        columns, lines = given.size or (_TOUR_SIZE if given.tour else _SIZE)
+        if given.tour:
+            asyncio.run(draw_tour(given.folder, (columns, lines)))
+        else:
+            asyncio.run(draw(given.folder, names, (columns, lines)))
 
 
 if __name__ == "__main__":

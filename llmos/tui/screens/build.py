@@ -322,6 +322,11 @@ class BuildScreen(TabScreen):
             await self._act(action).wait()
 
     @property
+    def tour_at(self) -> tuple[int, bool] | None:
+        """(step of the tour from 0, whether its thing was done); None outside of it."""
+        return None if self._tour_place is None else (self._tour_place, self._tour_done)
+
+    @property
     def settled(self) -> bool:
         """Whether nothing more will be drawn until somebody does something."""
         mine = (one for one in self.workers if one.node is self and not one.is_finished)
