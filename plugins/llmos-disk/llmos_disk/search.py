@@ -28,7 +28,7 @@ MEANING_WEIGHT = 2.0
 #: vectors. It costs most of the time, too.
 COMMON = 0.02
 #: So many chunks are never too many.
-COMMON_FLOOR = 50
+COMMON_FLOOR = 100
 #: How much the passages around one under the same headings count beside its own similarity, and how
 #: far around is looked.
 CONTEXT_WEIGHT = 0.25
