@@ -114,7 +114,9 @@ def load_settings(path: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"The setting {where} in {file} is not valid: {first['msg']}.") from error
+        variable = "LLMOS_" + where.replace(".", "__").upper()
+        place = f"from the environment variable {variable}" if variable in os.environ else f"in {file}"
+        raise UserError(f"The setting {where} {place} is not valid: {first['msg']}.") from error
 
 
 def _merge_environment(values: dict[str, Any]) -> None:
