@@ -159,6 +159,8 @@ class BlockActions(ChatBase):
         from llmos.tui.widgets.blocks import UserBlock
 
         blocks = self.transcript.blocks
+        if block not in blocks:
+            return None  # It left while something else was waited for.
         before = blocks[: blocks.index(block) + 1]
         found = next((one for one in reversed(before) if isinstance(one, UserBlock)), None)
         if found is None:

@@ -105,6 +105,10 @@ class Picker(ModalScreen[str | None]):
         if found:
             rows.highlighted = 0
         rows.display = bool(found)
+        nothing = not found and text.strip() and not self._free
+        self.query_one("#picker-title", Static).update(
+            Content(f"{self._title}: nothing fits; Esc leaves" if nothing else self._title)
+        )
 
     def action_move(self, step: int) -> None:
         """Highlight another row."""

@@ -58,7 +58,9 @@ class Transcript(VerticalScroll, can_focus=True):
 
     @property
     def cursor(self) -> TranscriptBlock | None:
-        """The block under the cursor."""
+        """The block under the cursor; none when it has left the transcript meanwhile."""
+        if self._cursor is not None and self._cursor not in self.children:
+            self._cursor = None
         return self._cursor
 
     async def show(self, blocks: Sequence[Widget]) -> None:

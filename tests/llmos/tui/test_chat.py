@@ -391,3 +391,17 @@ async def test_the_first_frame_is_whole() -> None:
         await wait_until(pilot, lambda: frames)
     for part in ("Chat", "Settings", "Ask anything", "starting"):
         assert part in frames[0]
+
+
+async def test_keys_on_a_block_that_has_left_do_nothing() -> None:
+    async with face() as (pilot, screen):
+        await talk(pilot, screen, "hello")
+        await pilot.press("ctrl+up")
+        block = screen.transcript.cursor
+        assert isinstance(block, AnswerBlock)
+        await block.remove()
+        for key in ("e", "r", "c", "x", "space"):
+            await pilot.press(key)
+        assert not screen.editing and screen.transcript.cursor is None
+        await pilot.press("up")
+        assert isinstance(screen.transcript.cursor, UserBlock)

@@ -210,6 +210,17 @@ async def test_chats_are_found_by_their_text_and_opened_there() -> None:
         await wait_until(pilot, lambda: screen.chat_id == first and screen.cursor is not None)
 
 
+async def test_a_search_without_a_hit_says_so() -> None:
+    async with face() as (pilot, screen):
+        await talk(pilot, screen, "hello")
+        await pilot.press("ctrl+r", *"quokka")
+        await wait_until(pilot, lambda: "nothing fits; Esc leaves" in screen_text(pilot))
+        await pilot.press(*["backspace"] * 6)
+        await wait_until(pilot, lambda: "nothing fits" not in screen_text(pilot))
+        await pilot.press("escape")
+        await wait_until(pilot, lambda: pilot.app.screen is screen)
+
+
 async def test_find_in_the_chat_marks_the_block() -> None:
     async with face() as (pilot, screen):
         await talk(pilot, screen, "apple")
