@@ -75,7 +75,7 @@ class CompletionActions(ChatBase):
         from llmos.tui.widgets.completion import Candidate
 
         own = [
-            Candidate(f"/{command.name}", f"{command.help} {command.argument}".strip()) for command in COMMANDS
+            Candidate(f"/{command.name}", f"{command.argument}  {command.help}".strip()) for command in COMMANDS
         ]
         return [
             *own,
