@@ -197,12 +197,15 @@ class LlmosApp(App[None], inherit_bindings=False):
             return
         import logging
 
+        from textual.worker import WorkerFailed
+
         from llmos.folders import folders
 
-        logging.getLogger(__name__).error("fault in the face", exc_info=error)
-        kind = type(error).__name__
+        cause: BaseException = error.error if isinstance(error, WorkerFailed) else error
+        logging.getLogger(__name__).error("fault in the face", exc_info=cause)
+        what = self.clean(f"{type(cause).__name__}: {cause}".partition("\n")[0].rstrip(": "))
         self.call_next(
-            self.tell, f"Something went wrong ({kind}); details are in {folders().log_file}.", "error"
+            self.tell, f"Something went wrong ({what}); details are in {folders().log_file}.", "error"
         )
 
     def tell(self, text: str, level: str = "info", *, keep: bool = False) -> None:
