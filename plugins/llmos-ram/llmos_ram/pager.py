@@ -22,7 +22,7 @@ from llmos_ram.quiet_work import QuietWork
 from llmos_ram.recall import Recalled, search, within_budget
 from llmos_ram.store import Memory, RamStore, StoredPage
 from llmos_ram.summaries import Summaries, asks_for_overview, work_through
-from llmos_ram.words import is_question, is_small_talk
+from llmos_ram.words import is_question, is_small_talk, tells_anew
 
 #: Tokens of the line over a brought page.
 _HEADER = 16
@@ -191,7 +191,11 @@ class Pager:
             found = self.recall(
                 turn.user.content, turn.chat_id, budget=share, present=present, branch=rows.branch, limit=_MOST
             )
-            recalled = [one for one in found if one.page.message_id not in present]
+            recalled = [
+                one
+                for one in found
+                if one.page.message_id not in present and not tells_anew(turn.user.content, one.page.text)
+            ]
             best = found[: _KEPT if is_question(turn.user.content) else _KEPT // 3]
             wanted = {one.page.message_id for one in best}
             brought += [recalled_page(one, turn.chat_id) for one in recalled]

@@ -353,3 +353,17 @@ def renews(newer: About, older: About) -> bool:
     """
     subject = older[0]
     return (len(subject) >= 2 and subject <= newer[1]) or same_subject(newer[0], subject)
+
+
+def tells_anew(text: str, older: str) -> bool:
+    """Whether a message itself gives a new value to what an older one said, in the same terms.
+
+    Narrow, for the older one is then not brought: "The code is 12." after "My code is 7.", but not
+    what asks for the code, in whatever form.
+    """
+    words = all_words(text)
+    if not words or words[0] in _QUESTION_START or is_question(text) or not _COPULA.search(_fold(text)):
+        return False
+    return (
+        bool(subject_of(text)) and about(text)[0] == about(older)[0] and not set(words) <= set(all_words(older))
+    )

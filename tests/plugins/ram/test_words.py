@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmos_ram.words import content_words, is_question, is_small_talk, same_subject, subject_of
+from llmos_ram.words import (
+    about,
+    content_words,
+    is_question,
+    is_small_talk,
+    renews,
+    same_subject,
+    subject_of,
+    tells_anew,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +50,41 @@ def test_any_text_has_words_without_failing(text: str) -> None:
     assert content_words(text) == words
     assert isinstance(is_question(text), bool)
     assert same_subject(subject_of(text), subject_of(text)) is bool(subject_of(text))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("I like tea.", "I like coffee."),
+        ("Ana is allergic to nuts.", "Ana is a nurse."),
+        ("Room 12 is red.", "Room 14 is blue."),
+        ("I paid 90 crowns for the lamp.", "I paid 20 crowns for the piano."),
+    ],
+)
+def test_different_facts_do_not_supersede_each_other(one: str, other: str) -> None:
+    assert not same_subject(subject_of(one), subject_of(other))
+    assert not renews(about(one), about(other))
+
+
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        ("I live in Rome now.", "I live in Paris."),
+        ("I paid 90 crowns for the lamp.", "I paid 20 crowns for the lamp."),
+        ("They changed the code of the blue locker to 12.", "The code of the blue locker is 7."),
+    ],
+)
+def test_later_versions_are_known_in_other_forms_too(newer: str, older: str) -> None:
+    assert renews(about(newer), about(older))
+
+
+def test_only_a_new_value_keeps_the_older_one_away() -> None:
+    older = "My locker code is 4821."
+    assert tells_anew("My locker code is 9134.", older)
+    for asks in (
+        "Tell me the locker code.",
+        "My locker code is?",
+        "I forgot what my locker code is now.",
+        older,
+    ):
+        assert not tells_anew(asks, older)
