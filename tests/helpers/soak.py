@@ -72,15 +72,19 @@ class Soak:
         self.settings.offline = True
         self.written: list[str] = []
         self.log: deque[str] = deque(maxlen=40)
-        self.actions = self.faults = self.starts = 0
+        self.actions = self.faults = self.starts = self._least = 0
         self._fault_seconds = fault_seconds
         self._next_fault = monotonic() + fault_seconds / 4
 
-    async def run(self, seconds: float, actions_each: int = 120) -> None:
-        """Use the program, leave it, start it again, until the time is over."""
+    async def run(self, seconds: float, actions_each: int = 120, least: int = 25) -> None:
+        """Use the program, leave it, start it again, until the time is over and so much was done."""
         end = monotonic() + seconds
-        while monotonic() < end:
+        self._least = least
+        while not self._over(end):
             await self._one_start(end, actions_each)
+
+    def _over(self, end: float) -> bool:
+        return monotonic() > end and self.actions >= self._least
 
     async def _one_start(self, end: float, count: int) -> None:
         self.starts += 1
@@ -93,7 +97,7 @@ class Soak:
             await wait_until(pilot, lambda: app.figures.state == "ready", 120)
             app.tabs = [tab for tab in app.tabs if tab.id in TABS]
             for number in range(count):
-                if not app.is_running or app._exit or monotonic() > end:
+                if not app.is_running or app._exit or self._over(end):
                     break
                 await self._act(pilot, app, backend)
                 if number % 10 == 9 and app.is_running:
