@@ -148,7 +148,7 @@ class BuildScreen(TabScreen):
         for control in controls:
             value = self._state.get(control.id, control.value)
             if control.kind == "text":
-                field = Input(str(value), name=control.id)
+                field = Input(str(value), name=control.id, classes=f"of-{shown.id}")
                 rows.append(Horizontal(Static(control.label, classes="label", markup=False), field))
             elif control.kind == "choice" and control.choices:
                 last = len(control.choices) - 1
@@ -165,6 +165,12 @@ class BuildScreen(TabScreen):
         for line in packed([len(named(one)) + _AROUND for one in buttons], width):
             rows.append(Horizontal(*[Button(named(buttons[at]), name=buttons[at].id) for at in line]))
         await area.mount_all(rows)
+        for slider in self.query(Slider):
+            slider.add_class(f"of-{shown.id}")
+
+    def _is_shown(self, widget: Widget) -> bool:
+        """Whether a control belongs to the stage that is shown; one of the stage before may speak late."""
+        return self._stage is not None and widget.has_class(f"of-{self._stage.id}")
 
     # What the user does.
 
@@ -180,12 +186,16 @@ class BuildScreen(TabScreen):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
+        if not self._is_shown(event.input):
+            return
         self._state[str(event.input.name)] = event.value
         self._draw()
 
     @on(Slider.Changed)
     def _moved(self, event: Slider.Changed) -> None:
         event.stop()
+        if not self._is_shown(event.slider):
+            return
         name = str(event.slider.name)
         self._state[name] = event.value
         context = self.stage_context()

@@ -87,6 +87,28 @@ async def test_buttons_act_by_key_and_mouse(backend: FakeBackend) -> None:
         await wait_until(pilot, lambda: "BPE from scratch on this text: 2 merges" in screen_text(pilot))
 
 
+async def test_a_panel_is_as_it_was_left(backend: FakeBackend) -> None:
+    async with face(backend, size=LARGE) as (pilot, _):
+        screen = await opened(pilot)
+        await screen.open_stage("tokens")
+        await screen.act("auto")
+        await wait_until(pilot, lambda: screen._state.get("merges") == 10)
+        screen.query_one(Input).value = "aaaa bbbb"
+        await wait_until(pilot, lambda: screen._state["text"] == "aaaa bbbb")
+        await screen.open_stage("inference")
+        assert screen.query_one(Input).value != "aaaa bbbb"
+        await screen.open_stage("tokens")
+        assert screen._state["merges"] == 10 and screen.query_one(Input).value == "aaaa bbbb"
+
+
+async def test_figures_stand_below_the_picture(backend: FakeBackend) -> None:
+    async with face(backend, size=(140, 70)) as (pilot, _):
+        screen = await opened(pilot)
+        await screen.open_stage("pipeline")
+        await wait_until(pilot, lambda: screen.settled)
+        assert "▲ cited" in screen_text(pilot) and "Figures of others" in screen_text(pilot)
+
+
 async def test_the_model_can_be_asked_about_the_panel(backend: FakeBackend) -> None:
     async with face(backend) as (pilot, chat):
         screen = await opened(pilot)
@@ -125,3 +147,9 @@ def test_a_slider_keeps_its_bounds_and_steps() -> None:
     assert slider.value == pytest.approx(0.2)
     slider.set_value(0.21)
     assert [one.value for one in told] == [1.0, 0.0, 0.2]
+
+
+def test_a_slider_over_names_says_them_and_fits_its_room() -> None:
+    slider = Slider("step", "Checkpoint", 1, 0, 2, 1, ("1", "235", "499"))
+    assert str(slider.render()).endswith(" 235")
+    assert slider._length("235") == 20  # not laid out yet
