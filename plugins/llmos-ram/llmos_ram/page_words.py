@@ -15,9 +15,9 @@ from llmos_ram.words import ANSWERS, IDLE, TELLS, is_question, is_small_talk
 #: Version of the file; kept in ``user_version``.
 VERSION = 2
 #: A word in more pages than this says little: pages are looked for by rarer ones, where there are any.
-FREQUENT = 2_000
+FREQUENT = 800
 #: Where all words are frequent, so many of the newest pages are looked at.
-NEWEST = 4_000
+NEWEST = 2_000
 #: Most different words of a query.
 MOST_WORDS = 48
 
