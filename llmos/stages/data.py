@@ -87,11 +87,14 @@ def run_folder(folder: Path, context: StageContext) -> dict[str, Any]:
 
     funnel = Watched()
     funnel.dropped = []
-    for kept, _ in enumerate(funnel.run(read_folder(folder, _MOST_BYTES)), 1):
-        if kept % 50 == 0:
-            context.progress(kept, 0, "documents kept")
-        if context.cancelled():
-            break
+    try:
+        for kept, _ in enumerate(funnel.run(read_folder(folder, _MOST_BYTES)), 1):
+            if kept % 50 == 0:
+                context.progress(kept, 0, "documents kept")
+            if context.cancelled():
+                break
+    except OSError as error:
+        raise UserError(f"The funnel cannot read {folder}: {error}.") from error
     report = funnel.report()
     if not report["stages"][0]["documents_in"]:
         raise UserError(f"There is no text in {folder}: .txt, .md, .html and .jsonl files are read.")

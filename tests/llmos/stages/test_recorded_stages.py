@@ -37,6 +37,12 @@ def raw(record: BuildRecord, name: str) -> Any:
     return json.loads(text) if name.endswith(".json") else [json.loads(line) for line in text.splitlines()]
 
 
+async def test_a_folder_without_text_is_a_sentence(recorded: StageContext, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(b"no text")
+    with pytest.raises(UserError, match=f"{tmp_path}"):
+        await DataStage().act(recorded, {"folder": str(tmp_path)}, "run")
+
+
 async def test_the_funnel_is_the_records(bundled: StageContext) -> None:
     record = bundled.need_record()
     funnel = raw(record, "funnel.json")
