@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -125,18 +125,32 @@ class TrainingStage(StageBase):
             parts.append(Part(Element("text", {"markdown": text}, title), "live", f"checkpoint of step {step}"))
         parts += await self._blocks(context)
         loaded = context.kernel.model.path if context.kernel.model else ""
-        text, word = str(state.get("text", "")), str(state.get("word", ""))
-        looked = (text, state.get("layer"), state.get("head"))
-        for name, key, build in (
-            ("attention", (loaded, *looked), self._attention),
-            ("contexts", (loaded, text), self._contexts),
-            ("neighbours", (loaded, word), self._neighbours),
-        ):
-            try:
-                parts += await self.kept(name, key, partial(build, context, state))
-            except NotAvailable as error:
-                parts.append(Part(Element("text", {"markdown": str(error)}), "live", context.model_name))
+        looked = (str(state.get("text", "")), state.get("layer"), state.get("head"))
+        parts += await self._looked("attention", (loaded, *looked), self._attention, context, state)
         return [*parts, *self._curves(context)]
+
+    async def later(self, context: StageContext, state: State) -> list[Part]:
+        """One token in two contexts, and neighbours: further looks into the model."""
+        loaded = context.kernel.model.path if context.kernel.model else ""
+        text, word = str(state.get("text", "")), str(state.get("word", ""))
+        return [
+            *await self._looked("contexts", (loaded, text), self._contexts, context, state),
+            *await self._looked("neighbours", (loaded, word), self._neighbours, context, state),
+        ]
+
+    async def _looked(
+        self,
+        name: str,
+        key: Hashable,
+        build: Callable[[StageContext, State], Awaitable[list[Part]]],
+        context: StageContext,
+        state: State,
+    ) -> list[Part]:
+        """A look into the model, or the sentence why this one shows nothing."""
+        try:
+            return await self.kept(name, key, partial(build, context, state))
+        except NotAvailable as error:
+            return [Part(Element("text", {"markdown": str(error)}), "live", context.model_name)]
 
     async def _blocks(self, context: StageContext) -> list[Part]:
         model = context.kernel.model

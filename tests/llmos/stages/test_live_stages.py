@@ -211,3 +211,23 @@ async def test_every_stage_marks_every_figure(context: StageContext) -> None:
         assert len(stage(entry.id).sentences) == 3
     with pytest.raises(UserError, match="There is no stage"):
         stage("nothing")
+
+
+async def test_later_looks_move_with_word_and_text(context: StageContext) -> None:
+    panel = TrainingStage()
+    state = {"text": "so one two one", "word": " water"}
+    first = {
+        part.element.kind + part.element.title[:9]: part.element.data
+        for part in await panel.later(context, state)
+    }
+    other = await panel.later(context, {"text": "so one two three one", "word": " the"})
+    moved = {part.element.kind + part.element.title[:9]: part.element.data for part in other}
+    assert set(first) == set(moved) == {"barsOne token", "barsNearest e"}
+    assert all(first[name] != moved[name] for name in first)
+    tokens = await context.kernel.tokenize(state["text"], bos=True)
+    states = await context.kernel.inspect(tokens, "layers")
+    places = [place for place, token in enumerate(tokens) if tokens.count(token) > 1]
+    same = [place for place in places if tokens[place] == tokens[places[0]]]
+    one, two = states[:, same[0]], states[:, same[-1]]
+    cosines = (one * two).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(two, axis=1)
+    assert first["barsOne token"]["values"] == pytest.approx(cosines.tolist(), abs=1e-3)
