@@ -64,7 +64,8 @@ def scene(text: str, *, unfold: bool = False) -> Callable[[Pilot[None]], Awaitab
         await wait_until(pilot, lambda: screen.query("TallyBlock"))
         if text != "thinking":
             await wait_until(pilot, lambda: screen.prompt.text == "" and not screen.face.turns)
-            await wait_until(pilot, lambda: pilot.app.figures.context_used)  # type: ignore[attr-defined]
+        # The status bar is asked for once a second.
+        await wait_until(pilot, lambda: pilot.app.figures.context_used)  # type: ignore[attr-defined]
         if unfold:
             for block in screen.query("TallyBlock, ThinkingBlock"):
                 block.toggle_fold()
