@@ -174,24 +174,27 @@ async def no_self(context: StageContext) -> Outcome:
 
 
 async def sampling(context: StageContext) -> Outcome:
-    """One prompt ten times by chance, and ten times with the likeliest token."""
-    asked = "Tell me a short story."
+    """One beginning ten times by chance, and ten times with the likeliest token.
+
+    A text is continued, no question asked: a model that was tuned may know one answer only.
+    """
+    asked = "Once upon a time"
     examples: list[tuple[str, str]] = []
     said: dict[float, list[str]] = {0.0: [], 1.0: []}
     tries = [(temperature, seed) for temperature in said for seed in range(10)]
     async for temperature, seed in _each(tries, context, "answers drawn"):
         settings = SamplingSettings(temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
-        text = await answer(context.kernel, asked, 24, settings)
+        text = await complete(context.kernel, asked, 24, settings)
         said[temperature].append(text)
         examples.append((f"{asked} (temperature {temperature:g})", text))
     shares = []
     for temperature, texts in said.items():
         if texts:
             common = Counter(texts).most_common(1)[0][1]
-            what = f"answers unlike the most frequent one, temperature {temperature:g}"
+            what = f"continuations unlike the most frequent one, temperature {temperature:g}"
             shares.append(Share(what, len(texts) - common, len(texts)))
     bars = {f"distinct at temperature {t:g}": float(len(set(texts))) for t, texts in said.items() if texts}
-    return Outcome(shares, context.model_name, examples, bars, "answers", len(examples) < len(tries))
+    return Outcome(shares, context.model_name, examples, bars, "continuations", len(examples) < len(tries))
 
 
 async def cut_off(context: StageContext) -> Outcome:

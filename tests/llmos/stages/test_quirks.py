@@ -7,7 +7,7 @@ import pytest
 
 from llmos.stages import experiments
 from llmos.stages.experiments import EXPERIMENTS, Experiment, Outcome, unknown
-from llmos.stages.frame import StageContext, answer
+from llmos.stages.frame import StageContext, answer, complete
 from llmos.stages.quirks import QuirksStage
 from llmos.stages.ranks import log_probabilities
 from llmos.types import SamplingSettings, UserError
@@ -68,8 +68,8 @@ async def test_ten_draws_differ_and_the_likeliest_does_not(recorded: StageContex
     outcome = await outcome_of("chance", recorded)
     assert outcome.bars["distinct at temperature 0"] == 1.0
     assert outcome.bars["distinct at temperature 1"] > 1.0
-    again = await answer(
-        recorded.kernel, "Tell me a short story.", 24,
+    again = await complete(
+        recorded.kernel, "Once upon a time", 24,
         SamplingSettings(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=3),
     )  # fmt: skip
     assert again == outcome.examples[13][1]
