@@ -41,10 +41,12 @@ def llmos_generators(host: Host) -> dict[str, Middleware]:
     import asyncio
 
     async def reason(request: TurnRequest, next_: Next) -> AsyncIterator[Event]:
-        effort = await asyncio.to_thread(effort_of, host, request)
         question = next((one.content for one in reversed(request.messages) if one.role == "user"), "")
         after_tool = bool(request.messages) and request.messages[-1].role == "tool"
-        if effort.off or after_tool or request.grammar or needs_no_thought(question):
+        # Small talk is not even kept waiting for the settings to be read.
+        plain = after_tool or bool(request.grammar) or needs_no_thought(question)
+        effort = Effort() if plain else await asyncio.to_thread(effort_of, host, request)
+        if effort.off:
             async for event in next_(request):
                 yield event
             return
