@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from llmos.plugins import (
@@ -24,6 +25,7 @@ from llmos_disk.hosted import HostedDisk
 #: What is said of a sentence that is marked.
 NOT_SUPPORTED = "No passage supports this."
 
+_CITATION = re.compile(r"\[\d+\]")
 _disks: dict[int, HostedDisk] = {}
 
 
@@ -128,6 +130,11 @@ def llmos_marks(host: Host, turn: Turn) -> Sequence[Mark]:
         return ()
     numbered = [(page.number, f"{page.source} {page.heading}\n{page.text}") for page in passages]
     hosted = disk_of(host)
+    # Passages of earlier turns say nothing about a greeting or a sum: only an answer that was to come
+    # from the files, or that cites them, is held to them.
+    asked = hosted.last is not None and hosted.last.question == turn.user.content
+    if asked and hosted.last and not hosted.last.pages and not _CITATION.search(turn.answer.content):
+        return ()
     hosted.support = check(turn.answer.content, numbered)
     return [
         Mark(one.start, one.end, one.text, NOT_SUPPORTED) for one in hosted.support if one.supported is False

@@ -180,6 +180,12 @@ def test_sentences_without_support_are_told(host: Any, docs: Path) -> None:
     assert plugin.llmos_marks(host, turn("When do tomatoes want water?", answer=answer)) == ()
     kinds = [element.title for element in sources(plugin.disk_of(host))]
     assert kinds == ["", "Passages", "No passage supports"]
+    # The passages are still in the window when a sum comes, which no passage has to support.
+    assert plugin.llmos_context(host, turn("7 + 8")) == ()
+    total = Message("assistant", "7 + 8 = 15")
+    assert plugin.llmos_marks(host, turn("7 + 8", answer=total, window=pages)) == ()
+    cited = Message("assistant", "Elephants live in Africa today [1].")
+    assert plugin.llmos_marks(host, turn("7 + 8", answer=cited, window=pages))
 
 
 def test_the_tool_returns_numbered_passages_with_joined_labels(host: Any, docs: Path) -> None:
