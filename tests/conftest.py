@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ settings.load_profile("llmos")
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Point ``LLMOS_HOME`` to a fresh folder; put the whole environment back afterwards."""
+    """Point ``LLMOS_HOME`` to a fresh folder; put the environment and the offline switch back afterwards."""
     before = dict(os.environ)
     home = tmp_path_factory.mktemp("home")
     os.environ["LLMOS_HOME"] = str(home)
@@ -28,5 +29,8 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         if name.startswith("LLMOS_") and name not in {"LLMOS_HOME", "LLMOS_REQUIRE"}:
             del os.environ[name]
     yield home
+    switch = sys.modules.get("llmos.offline")
+    if switch is not None:  # a session that was opened offline turns the switch of the whole process
+        switch.set_offline(None)
     os.environ.clear()
     os.environ.update(before)
