@@ -104,7 +104,7 @@ def _read_answer(question: str) -> str:
     return sys.stdin.readline()
 
 
-def on_signals(stop: Callable[[bool], None]) -> Callable[[], int]:
+def on_signals(stop: Callable[[bool], object]) -> Callable[[], int]:
     """Have the signals that end a program stop the answer first, so that it is kept.
 
     Args:
