@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from llmos.types import UserError
 
 if TYPE_CHECKING:
+    import asyncio
+
     import httpx
 
 #: Switches of libraries that would go to the network by themselves.
@@ -194,3 +196,25 @@ def _with_hook(options: Mapping[str, Any], check: Any) -> dict[str, Any]:
     hooks = {name: list(each) for name, each in dict(options.get("event_hooks") or {}).items()}
     hooks["request"] = [check, *hooks.get("request", [])]
     return {**options, "event_hooks": hooks}
+
+
+async def open_loopback(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A plain connection to a server on this machine; it is open offline too, for nothing leaves.
+
+    Args:
+        host: an address of the loopback; names are not resolved.
+        port: of the server.
+
+    Raises:
+        OfflineError: the address is not this machine's own.
+        OSError: nothing listens there.
+    """
+    import asyncio
+
+    try:
+        inside = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        inside = False
+    if not inside:
+        raise OfflineError(f"'{host}' is not an address of this machine: only 127.0.0.1 and the like are.")
+    return await asyncio.open_connection(host, port)

@@ -17,7 +17,7 @@ from llmos.bench.measured_kernel import MeasuredKernel
 from llmos.bench.random_gguf import M15, M135, TINY, write_random_gguf
 from llmos.bench.serve_soak import Soak
 from llmos.kernel.protocol import KernelStats, LoadRequest
-from llmos.offline import async_http_client
+from llmos.offline import async_http_client, open_loopback
 from llmos.types import UserError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ async def _gone(kernel: MeasuredKernel, handlers: ApiServer, name: str, url: str
             f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {_TOKEN}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        _, writer = await asyncio.open_connection(host, int(port))
+        _, writer = await open_loopback(host, int(port))
         writer.write((head + body).encode())
         while (await _held(kernel))[1] < _MIDDLE:
             await asyncio.sleep(0.002)

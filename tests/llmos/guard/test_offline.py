@@ -156,3 +156,27 @@ def test_the_filter_says_what_it_cannot_run() -> None:
         pytest.skip("no way to forbid the network here")
     done = subprocess.run(no_network_argv(["/no/such/program"]), capture_output=True, text=True, timeout=60)
     assert done.returncode != 0 and "/no/such/program" in done.stderr
+
+
+async def test_plain_connections_stay_on_this_machine() -> None:
+    import asyncio
+
+    offline.set_offline(True)
+    came: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    _, writer = await offline.open_loopback("127.0.0.1", server.sockets[0].getsockname()[1])
+    writer.write(b"hello\n")
+    await writer.drain()
+    while not came:
+        await asyncio.sleep(0.01)
+    writer.close()
+    server.close()
+    assert came == [b"hello\n"]
+    for elsewhere in ("192.0.2.1", "localhost.example.org", "::2"):
+        with pytest.raises(offline.OfflineError, match="not an address of this machine"):
+            await offline.open_loopback(elsewhere, 80)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from textual.worker import WorkerFailed
 
@@ -14,6 +16,8 @@ from tests.helpers.fake_session import FakeBackend
 async def test_the_cause_is_named_and_the_chat_goes_on(
     in_a_worker: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # A command that ran before in this process may have kept the program's log from the root logger.
+    monkeypatch.setattr(logging.getLogger("llmos"), "propagate", True)
     async with face(FakeBackend()) as (pilot, screen):
         cause = ModuleNotFoundError("No module named 'x\x1b[31my'\nsecond line")
         with monkeypatch.context() as patched:
