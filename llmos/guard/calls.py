@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from llmos.guard.reveal import reveal
 from llmos.types import ToolCall, UserError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 #: Longest canonical form of a call that is considered at all, in characters.
 MAX_CALL = 1_000_000
 #: Deepest nesting of arguments.
@@ -26,13 +28,15 @@ def canonical(call: ToolCall) -> str:
     Raises:
         ValueError, TypeError, RecursionError: the arguments are not plain JSON.
     """
-    return json.dumps(
+    text = json.dumps(
         {"name": call.name, "arguments": _plain(call.arguments)},
         sort_keys=True,
         ensure_ascii=False,
         separators=(",", ":"),
         allow_nan=False,
     )
+    # Half a surrogate pair has no bytes that a store could keep; its JSON escape means the same.
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmos.guard.addresses import all_given, strings_of
@@ -104,6 +104,8 @@ def test_no_effect_under_taint_without_a_word_of_the_user(
 
 
 @given(ARGUMENTS, ARGUMENTS)
+@example({"\ud800": None}, {"\\ud800": None})
+@example({"a": "\udfff"}, {"a": "\\udfff"})
 def test_a_yes_is_for_these_bytes_alone(one: dict[str, Any], other: dict[str, Any]) -> None:
     guard = Guard(offline=lambda: False)
     spec = ToolSpec("shell", "", {}, EffectClass.EXECUTE)
