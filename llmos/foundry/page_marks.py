@@ -2,7 +2,7 @@
 
 To cite a page, its number must travel from the page's head to each of its words, from there to the
 words of the answer that are copied, and from these to the citation. The loss on the citation alone,
-one token of an answer, did not teach that in 25 million tokens: the number stayed a guess. So, while
+one token of an answer, did not teach that in 28 million tokens: the number stayed a guess. So, while
 fine-tuning, the number is also read off the stream in the middle of the network at every word of a
 page, and behind the last block but one at the end of a cited answer (deep supervision, Lee et al.
 2015, arXiv 1409.5185). What is read is the digit's own token, so nothing is added to the model.

@@ -172,9 +172,10 @@ def loss_of(part: Part, total: float, device: str, digits: Tensor, answered: lis
     Beside the mean loss of the answers, which alone ``answered`` gets for the log, it holds how well
     page numbers can be read off the stream.
     """
+    import torch
+
     ids, targets, weights = part.ids.to(device), part.targets.to(device), part.weights.to(device)
     pages, answers = part.pages.to(device), part.answers.to(device)
-    import torch
 
     def loss(model: Llama) -> Tensor:
         tapped: dict[int, Tensor] = {}

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from llmos.kernel import model
 from llmos.kernel.engine import Floats
 from llmos.kernel.frames import unpack_tokens
 from llmos.kernel.lanes import alternatives
+from llmos.kernel.operation_part import OperationPart
 from llmos.kernel.protocol import KernelError
 from llmos.kernel.sampler import Sampler
-from llmos.kernel.scheduler import CHUNK_ALONE, Scheduler, Task
+from llmos.kernel.scheduler import CHUNK_ALONE, Task
 from llmos.types import SamplingSettings
 
 #: Most candidates that are reported at each place of a trace.
 _MOST_TOP = 100
 
 
-class Looks:
+class Looks(OperationPart):
     """The operations that report probabilities and write nothing; part of ``Operations``."""
-
-    _reply: Callable[..., None]
-
-    @property
-    def loaded(self) -> model.Loaded:
-        """The loaded model."""
-        raise NotImplementedError
-
-    def _running(self) -> Scheduler:
-        raise NotImplementedError
 
     def _op_next_tokens(self, number: int, message: dict[str, Any], payload: bytes) -> None:
         tokens, top = unpack_tokens(payload), int(message["top"])

@@ -8,17 +8,16 @@ directly, to see what they make a model say; no projector is needed for it.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmos.kernel import model
 from llmos.kernel.engine import Engine
 from llmos.kernel.looks import log_sum
+from llmos.kernel.operation_part import OperationPart
 from llmos.kernel.protocol import KernelError, NotAvailable
-from llmos.kernel.scheduler import CHUNK_ALONE, Scheduler, Task
+from llmos.kernel.scheduler import CHUNK_ALONE, Task
 from llmos.kernel.sequences import SequenceTable, Slot
 
 #: Most vectors of one picture, pictures of one call, and tokens that are written after each.
@@ -29,18 +28,8 @@ _MANY_POSITIONS = {8, 24, 40}
 _TOKENS_ONLY = {"gemma3n"}
 
 
-class SoftInputs:
+class SoftInputs(OperationPart):
     """The operation that evaluates vectors; part of ``Operations``."""
-
-    _reply: Callable[..., None]
-
-    @property
-    def loaded(self) -> model.Loaded:
-        """The loaded model."""
-        raise NotImplementedError
-
-    def _running(self) -> Scheduler:
-        raise NotImplementedError
 
     def _op_vectors(self, number: int, message: dict[str, Any], payload: bytes) -> None:
         engine = self.loaded.engine
