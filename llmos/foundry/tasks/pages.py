@@ -6,7 +6,9 @@ import random
 
 from llmos.formats import NOT_IN_PAGES, format_page, format_user_turn
 from llmos.foundry.tasks.base import Conversation, Split, Turn, assistant, made_up, phrases, pick, user
-from llmos.foundry.tasks.relations import Relation, improvised, relations, value
+from llmos.foundry.tasks.open_relations import improvised
+from llmos.foundry.tasks.relations import Relation, relations, value
+from llmos.foundry.tasks.topics import NOUNS
 from llmos.foundry.tasks.wordings import asked_for, wrapped
 
 _FOLDERS = ("notes", "docs", "travel", "work", "archive", "wiki", "home", "projects", "library", "reports")
@@ -76,8 +78,33 @@ def heading(rng: random.Random, subject: str) -> str:
 
 
 def subject_name(rng: random.Random, split: Split) -> str:
-    """Who or what a page is about."""
-    return made_up(rng, rng.choice(("person", "place", "thing")), split)
+    """Who or what a page is about; in training a third are of several words, as "the Halm tower"."""
+    name = made_up(rng, rng.choice(("person", "place", "thing")), split)
+    if split is Split.TRAIN and rng.random() < 0.35:
+        noun = rng.choice(NOUNS)
+        form = rng.choice(
+            (
+                "the {s} {n}",
+                "the {s} {n}",
+                "the {s} {n}",
+                "{s} {n}",
+                "{N} {s}",
+                "the {n} of {s}",
+                "the {n} in {s}",
+            )
+        )
+        return form.format(s=name, n=noun, N=noun.capitalize())
+    return name
+
+
+def _started(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def stated(wording: str, subject: str, what: str) -> str:
+    """A statement, with a capital where a subject of several words ("the Halm tower") begins it."""
+    sentence = wording.format(s=subject, v=what)
+    return _started(sentence) if wording.startswith("{s}") else sentence
 
 
 class Notebook:
@@ -92,7 +119,7 @@ class Notebook:
     def __init__(self, rng: random.Random, split: Split, count: int, facts_a_page: int) -> None:
         known = relations(split)
         if split is Split.TRAIN:
-            known = pick(rng, known, 30) + [improvised(rng) for _ in range(20)]
+            known = pick(rng, known, 25) + [improvised(rng) for _ in range(30)]
         self.known = known
         self.pages: list[str] = []
         self.facts: list[tuple[Relation, str, str, int]] = []
@@ -115,17 +142,19 @@ class Notebook:
                 stems.add(stem)
                 what = value(rng, relation.kind, split)
                 wording = rng.choice(relation.statements)
-                sentences.append(wording.format(s=name, v=what))
+                sentences.append(stated(wording, name, what))
                 self.facts.append((relation, name, what, number))
             for _ in range(rng.randrange(0, 3)):
                 sentences.insert(rng.randrange(len(sentences) + 1), rng.choice(_FILLER))
             joiner = "\n" if rng.random() < 0.15 else " "
-            self.pages.append(format_page(number, origin(rng), heading(rng, name), joiner.join(sentences)))
+            self.pages.append(
+                format_page(number, origin(rng), heading(rng, _started(name)), joiner.join(sentences))
+            )
 
 
 def canonical(relation: Relation, subject: str, what: str) -> str:
     """The sentence with which a fact is answered."""
-    return relation.statements[0].format(s=subject, v=what)
+    return stated(relation.statements[0], subject, what)
 
 
 def question(rng: random.Random, relation: Relation, subject: str, split: Split) -> str:
@@ -212,7 +241,7 @@ def which_page(rng: random.Random, split: Split) -> Conversation:
     where = {subject: number for _, subject, _, number in book.facts}
     turns: list[Turn] = []
     for subject in pick(rng, list(where), rng.choice((3, 4, 5))):
-        asked, reply = rng.choice(_WHICH), f"{subject} is on page [{where[subject]}]"
+        asked, reply = rng.choice(_WHICH), f"{_started(subject)} is on page [{where[subject]}]"
         if rng.random() < 0.15:
             subject, reply = subject_name(rng, split), NOT_IN_PAGES
             if subject in where:

@@ -7,6 +7,7 @@ import random
 from llmos.foundry.tasks.base import Conversation, Split, assistant, made_up, offered, phrases, user
 from llmos.foundry.tasks.relations import relations
 from llmos.foundry.tasks.wordings import harmful, harmless
+from llmos.foundry.tasks.world import world_question
 
 REFUSAL = "I cannot help with that, because it could hurt someone."
 UNKNOWN = "I do not know. I am a small model and know little about the world. You can ask me to search your files or the web."
@@ -80,7 +81,9 @@ def not_known(rng: random.Random, split: Split) -> Conversation:
         asked = rng.choice(phrases(relation.questions, split)).format(s=name)
         if "pages" in asked or "notes" in asked:
             asked = relation.questions[0].format(s=name)
-    if split is Split.TRAIN and rng.random() < 0.2:
-        asked = harmless(rng)
+    if split is Split.TRAIN and rng.random() < 0.5:
+        asked = harmless(rng) if rng.random() < 0.3 else world_question(rng)
+        if asked in _FACTS:  # every sixth of these is kept for testing
+            asked = harmless(rng)
     tools = offered(rng) if rng.random() < 0.4 else []
     return Conversation([user(asked), assistant(UNKNOWN)], tools=tools, kind="unknown", answer=UNKNOWN)

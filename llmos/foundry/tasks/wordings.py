@@ -52,11 +52,12 @@ HELD_OPENINGS = ("find", "give me")
 
 def asked_for(rng: random.Random, noun: str, subject: str) -> str:
     """A question for an attribute: "what about the {noun} of {subject}?" and thousands like it."""
-    core = rng.choice(_BARE) if rng.random() < 0.4 else f"{rng.choice(_ORDERS)} {rng.choice(_OBJECTS)}"
+    bare = rng.random() < 0.5
+    core = rng.choice(_BARE) if bare else f"{rng.choice(_ORDERS)} {rng.choice(_OBJECTS)}"
     text = core.replace("{r}", noun).replace("{s}", subject)
-    lead = rng.choice(_LEADS)
+    # What is asked for often stands at the very start, where its tokens are others than on the page.
+    lead = "" if bare and rng.random() < 0.5 else rng.choice(_LEADS)
     text = f"{lead} {text}" if lead else text
-    # A word at the very start has no space before it and so other tokens than on the page.
     if rng.random() < 0.4:
         text = text[0].upper() + text[1:]
     return text + rng.choice(_ENDS)
