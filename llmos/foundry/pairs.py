@@ -121,9 +121,10 @@ def _concise(rng: random.Random, split: Split) -> Pair:
 
 def _fitting(rng: random.Random, split: Split) -> Pair:
     """What was asked for, against an answer that fits another question."""
-    make = smalltalk.small_talk if rng.random() < 0.6 else help.ask_help
-    before, good = _cut(make(rng, split))
-    other = rng.choice((smalltalk.small_talk, help.ask_help, refuse.not_known))
+    # Each kind is as often the wrong answer as the right one, or it would become rarer everywhere.
+    makers = (smalltalk.small_talk, smalltalk.small_talk, help.ask_help, refuse.not_known)
+    before, good = _cut(rng.choice(makers)(rng, split))
+    other = rng.choice(makers)
     return Pair("fitting", before, good, assistant(other(rng, split).turns[-1].content))
 
 

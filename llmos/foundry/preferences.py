@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmos.foundry.page_marks import PageTokens
 from llmos.foundry.pairs import Pair, pair
 from llmos.foundry.render import Renderer
+from llmos.foundry.sft import SftOptions, ahead, loss_of, parts
 from llmos.foundry.tasks.base import Split
 from llmos.foundry.tokenizer import Tokenizer
 from llmos.foundry.trainer import (
@@ -39,6 +41,8 @@ class PreferenceOptions:
         pairs: pairs of an update.
         beta: how strongly the model is held to where it started.
         anchor: weight of the chosen answers' own loss, which keeps them from becoming less likely.
+        mix: weight of the loss on conversations of the whole fine-tuning mix, so that what no pair
+            is about stays as it was.
         rate: peak learning rate of AdamW.
         head_pairs: pairs that the reward head learns from; a quarter as many test it.
         seconds: end by this time, or None.
@@ -51,6 +55,7 @@ class PreferenceOptions:
     pairs: int = 16
     beta: float = 0.2
     anchor: float = 0.2
+    mix: float = 1.0
     rate: float = 4e-5
     head_pairs: int = 1200
     seconds: float | None = None
@@ -105,6 +110,30 @@ def _dpo_part(
     return loss
 
 
+def general_mix(
+    renderer: Renderer, weight: float, count: int, device: str, seed: int
+) -> Iterator[list[LossPart]]:
+    """Losses on conversations of the fine-tuning mix, ``count`` parts an update, to go beside a stage's own.
+
+    A stage that trains on a few abilities alone pays for them with the others.
+
+    Args:
+        renderer: of the conversations.
+        weight: of the mean loss of an update; without weight there are no parts.
+        count: parts of an update.
+        device: where the model is.
+        seed: of the conversations.
+    """
+    import torch
+
+    stream = ahead(parts(renderer, SftOptions(seed=1000 + seed, part_tokens=1024), 0))
+    digits = torch.tensor(PageTokens.of(renderer.tokenizer).digits, device=device)
+    while True:
+        batch = [next(stream)[1] for _ in range(count if weight else 0)]
+        total = sum(p.weight for p in batch) / weight if weight else 1.0
+        yield [loss_of(p, total, device, digits, []) for p in batch]
+
+
 def optimise_preferences(folder: Path, options: PreferenceOptions, report: Report = print) -> Path:
     """Train the reward head and run DPO from the fine-tuned model.
 
@@ -135,6 +164,7 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
     gradients = Gradients(model, options.workers if device == "cpu" else 1, device)
     log, rng = Log(out / "log.jsonl"), random.Random(f"dpo-{options.seed}")
     log.path.unlink(missing_ok=True)
+    beside = general_mix(renderer, options.mix, options.workers, device, options.seed)
     test = [p.ids(renderer) for p in _pairs(random.Random("dpo-test"), 96, Split.NAMES)]
     steps = options.steps
     for step in range(1, steps + 1):
@@ -147,7 +177,7 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
         work = []
         for start in range(0, len(batch), size):
             work.append(_dpo_part(batch[start : start + size], reference, options, kept))
-        loss = sum(gradients.run(work))
+        loss = sum(gradients.run(work + next(beside))[: len(work)])
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for setting in optimiser.param_groups:
             setting["lr"] = options.rate * min(1.0, step / 10) * max(0.05, 1.0 - over)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from llmos.formats import TURN_END
 from llmos.foundry.evaluate import answered_turn
 from llmos.foundry.generate import Sample, generate
-from llmos.foundry.preferences import answer_logprobs
+from llmos.foundry.preferences import answer_logprobs, general_mix
 from llmos.foundry.render import Piece, Renderer, conversation_pieces, turn_pieces
 from llmos.foundry.scoring import last_number, score, visible
-from llmos.foundry.tasks import arithmetic, pages, tools
+from llmos.foundry.tasks import arithmetic, help, pages, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import Conversation, Generator, Split, Turn
 from llmos.foundry.tokenizer import Tokenizer
 from llmos.foundry.trainer import (
@@ -46,8 +46,12 @@ TASKS: tuple[tuple[Generator, float], ...] = (
     (arithmetic.sum_by_steps, 5),
     (arithmetic.word_problem, 1),
     (pages.answer_from_pages, 3),
-    (pages.absent_from_pages, 1),
-    (tools.use_tool, 1),
+    (pages.absent_from_pages, 2),
+    (tools.use_tool, 2),
+    (smalltalk.small_talk, 1),
+    (refuse.not_known, 1),
+    (refuse.refuse_harm, 0.5),
+    (help.ask_help, 1),
 )
 _REWARD = {"tool": "exact_call"}
 
@@ -62,6 +66,7 @@ class RlOptions:
         group: answers drawn for each prompt.
         rate: learning rate of AdamW.
         anchor: weight of the pull back to the model that the stage began with (squared log-ratio).
+        mix: weight of the loss on conversations of the whole fine-tuning mix.
         temperature: of the draws.
         seconds: end by this time, or None.
         seed: of prompts and draws.
@@ -74,6 +79,7 @@ class RlOptions:
     group: int = 8
     rate: float = 2e-5
     anchor: float = 0.01
+    mix: float = 0.5
     temperature: float = 1.0
     seconds: float | None = None
     seed: int = 4
@@ -152,6 +158,7 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
     log, rng, clock = Log(out / "log.jsonl"), random.Random(f"rl-{options.seed}"), Clock()
     log.path.unlink(missing_ok=True)
     stop = tokenizer.special[TURN_END]
+    beside = general_mix(renderer, options.mix, workers, device, options.seed)
     pool = ThreadPoolExecutor(workers)
     makers, weights = [t for t, _ in TASKS], [w for _, w in TASKS]
     for step in range(1, options.steps + 1):
@@ -175,7 +182,7 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
                 parts.append(
                     _policy_part(*group, [gains[i] for i in chosen], reference, len(rows), options.anchor)
                 )
-            gradients.run(parts)
+            gradients.run(parts + next(beside))
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for setting in optimiser.param_groups:
                 setting["lr"] = options.rate * min(1.0, step / 5)

@@ -63,7 +63,22 @@ _HOW = (
     "I don't know how to {x}.",
 )
 _LEADS = ("", "", "", "", "", "Please: ", "Hi. ", "Hello! ", "One question: ", "Hey, ", "Okay. ", "LLMOS, ")
-_TAILS = ("", "", "", "", "", "", " Please.", " Thanks.", " Thank you!", " I am new here.")
+_TAILS = (
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    " Please.",
+    " Thanks.",
+    " Thank you!",
+    " I am new here.",
+    " And how?",
+    " And why?",
+    " How exactly?",
+    " Be brief.",
+)
 
 
 _FIRST = frozenset({"who", "abilities", "help", "example", "start", "limits", "llmos"})

@@ -12,6 +12,9 @@ _LEADS = (
     "", "", "", "", "", "", "Please", "Hi,", "Hello,", "Hey,", "So,", "Now", "And now", "Next:", "Question:", "My question:",
     "Quick question:", "In my files:", "From the documents:", "By these notes,", "Read the notes:", "Okay,", "Well,", "Again,",
     "In short:", "I wonder:", "Using the pages,", "Check the text:", "From what is written:", "Here is a question:",
+    "Here are my files.", "Check the documents.", "I have a question.", "Use my files.", "See my notes.", "This is about my notes.",
+    "Think about the documents.", "Be careful.", "Read this first.", "I have read the pages.", "One more question.", "Help me.",
+    "Open the files.", "Go through the notes.", "These are my papers.", "Consider the text above.", "Listen.", "Look here.",
 )  # fmt: skip
 _ORDERS = (
     "tell me", "look up", "search for", "show me", "write", "state", "list", "report", "I am looking for", "I want",
@@ -50,6 +53,13 @@ _TAILS = ("", " Tell me.", " I forgot.", " Check my files.", " It is in the note
 HELD_OPENINGS = ("find", "give me")
 
 
+def _led(lead: str, text: str) -> str:
+    """The lead before the text, which begins with a capital after a sentence."""
+    if not lead:
+        return text
+    return f"{lead} {text[0].upper() + text[1:] if lead.endswith('.') else text}"
+
+
 def asked_for(rng: random.Random, noun: str, subject: str) -> str:
     """A question for an attribute: "what about the {noun} of {subject}?" and thousands like it."""
     bare = rng.random() < 0.5
@@ -57,7 +67,7 @@ def asked_for(rng: random.Random, noun: str, subject: str) -> str:
     text = core.replace("{r}", noun).replace("{s}", subject)
     # What is asked for often stands at the very start, where its tokens are others than on the page.
     lead = "" if bare and rng.random() < 0.5 else rng.choice(_LEADS)
-    text = f"{lead} {text}" if lead else text
+    text = _led(lead, text)
     if rng.random() < 0.4:
         text = text[0].upper() + text[1:]
     return text + rng.choice(_ENDS)
@@ -66,11 +76,11 @@ def asked_for(rng: random.Random, noun: str, subject: str) -> str:
 def wrapped(rng: random.Random, question: str) -> str:
     """A whole question with something said before or behind it."""
     lead = rng.choice(_LEADS)
-    if lead and rng.random() < 0.5:
+    if lead and not lead.endswith(".") and rng.random() < 0.5:
         question = question[0].lower() + question[1:]
     if rng.random() < 0.15:
         question = question.rstrip("?") if rng.random() < 0.5 else question.lower()
-    return (f"{lead} {question}" if lead else question) + rng.choice(_TAILS)
+    return _led(lead, question) + rng.choice(_TAILS)
 
 
 _DEEDS = (
