@@ -22,8 +22,8 @@ from llmos.bench.figures import Figure, figure
 from llmos.bench.measured_kernel import MeasuredKernel, Times
 from llmos.bench.random_gguf import B1, M15, M135, Quantisation, Shape, write_random_gguf
 from llmos.kernel.client import KernelClient
+from llmos.kernel.prefill import CHUNK_ALONE
 from llmos.kernel.protocol import Chunk, GenerateRequest, KernelError, LoadRequest, Prefilled
-from llmos.kernel.scheduler import CHUNK_ALONE
 from llmos.types import SamplingSettings
 
 #: Metadata keys of the tokens that end an answer.

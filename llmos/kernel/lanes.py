@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from llmos.kernel.engine import Engine, Floats
-from llmos.kernel.protocol import Priority
 from llmos.kernel.sampler import Grammar, Sampler
 from llmos.kernel.sequences import Slot
 from llmos.kernel.utf8 import Utf8Stream
-from llmos.types import SamplingSettings, StopReason
+from llmos.types import StopReason
 
 #: Text is sent at most this often (seconds); a slower model sends every token at once.
 FLUSH_INTERVAL = 0.02
@@ -213,57 +211,3 @@ def alternatives(engine: Engine, logits: Floats, total: float, top: int) -> list
         )
         for token in best
     ]
-
-
-@dataclass(slots=True)
-class Job:
-    """A generation that the scheduler works on.
-
-    Attributes:
-        id: the request's number, by which the client knows its events.
-        done: prompt tokens that are in the KV cache.
-        cached: prompt tokens that were there before.
-        lanes: the samples; empty until the prompt is evaluated.
-    """
-
-    id: int
-    prompt: list[int]
-    sequence: str
-    max_tokens: int | None
-    sampling: SamplingSettings
-    stop: list[str]
-    grammar: str
-    grammar_trigger: str
-    samples: int
-    logprobs: int
-    priority: Priority
-    keep: bool
-    bias: dict[int, float]
-    slot: Slot | None = None
-    done: int = 0
-    cached: int = 0
-    lanes: list[Lane] = field(default_factory=list)
-    asked_at: float = field(default_factory=time.perf_counter)
-
-    def check(self, engine: Engine) -> None:
-        """Raise ``KernelError`` for settings or a grammar that cannot be used, before the prompt is read."""
-        self.make_lane(engine, Slot(0), 0).sampler.close()
-
-    def make_lane(self, engine: Engine, slot: Slot, sample: int) -> Lane:
-        """A lane for one sample, its sampler ready."""
-        sampler = Sampler(engine, self.sampling, self.bias, salt=sample)
-        trigger = None
-        if self.grammar and self.grammar_trigger:
-            trigger = Trigger(engine, self.grammar, self.grammar_trigger)
-        elif self.grammar:
-            sampler.grammar = Grammar(engine, self.grammar)
-        return Lane(
-            engine=engine,
-            slot=slot,
-            sampler=sampler,
-            sample=sample,
-            stops=StopTexts(self.stop),
-            trigger=trigger,
-            logprobs=self.logprobs,
-            want_mean=self.samples > 1,
-        )

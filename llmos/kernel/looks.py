@@ -12,9 +12,10 @@ from llmos.kernel.engine import Floats
 from llmos.kernel.frames import unpack_tokens
 from llmos.kernel.lanes import alternatives
 from llmos.kernel.operation_part import OperationPart
+from llmos.kernel.prefill import CHUNK_ALONE
 from llmos.kernel.protocol import KernelError
 from llmos.kernel.sampler import Sampler
-from llmos.kernel.scheduler import CHUNK_ALONE, Task
+from llmos.kernel.scheduler import Task
 from llmos.types import SamplingSettings
 
 #: Most candidates that are reported at each place of a trace.

@@ -15,7 +15,7 @@ from llmos.kernel.embedding import Embedder
 from llmos.kernel.families import family_named
 from llmos.kernel.frames import unpack_tokens
 from llmos.kernel.grammar import schema_to_gbnf
-from llmos.kernel.lanes import Job
+from llmos.kernel.jobs import Job
 from llmos.kernel.looks import Looks
 from llmos.kernel.other_vocabulary import OtherVocabularies
 from llmos.kernel.protocol import KernelError, LoadRequest, NotAvailable

@@ -1,8 +1,9 @@
 """Shares the forward pass among jobs: continuous batching, two priorities, chunked prefill.
 
-One ``step`` is one llama_decode: a token for every lane that decodes and, beside them, one chunk
-of one job's prompt. While the person's turn runs, background jobs get one step in eight, so that
-they go on without being felt. Between steps stops are obeyed.
+One ``step`` is one llama_decode: a token for every lane that decodes and, beside them, the next
+pieces of the prompts that are being read (``prefill`` shares the room out). While the person's turn
+runs, background jobs get one step in eight, so that they go on without being felt. Between steps
+stops are obeyed.
 """
 
 from __future__ import annotations
@@ -15,16 +16,11 @@ from typing import Any
 
 from llmos.kernel.batch import Row
 from llmos.kernel.engine import Engine
-from llmos.kernel.lanes import Job, Lane
+from llmos.kernel.jobs import Job
+from llmos.kernel.lanes import Lane
+from llmos.kernel.prefill import Piece, Prefill
 from llmos.kernel.protocol import KernelError
 from llmos.kernel.sequences import SequenceTable, Slot
-
-#: Prompt tokens in one step: alone, and beside lanes that decode.
-CHUNK_ALONE = 128
-CHUNK_BESIDE = 64
-
-#: Where the larger chunk would take longer (seconds), the smaller one is used: a stop is obeyed sooner.
-SLOW_CHUNK = 1.0
 
 #: While a person's job runs, background jobs take part in one step of this many.
 BACKGROUND_SHARE = 8
@@ -58,7 +54,7 @@ class Scheduler:
         self._tick = 0
         self._rate = 0.0
         self._last_step = 0.0
-        self._prefill_pace = 0.0  # seconds per prompt token, of late
+        self._prefill = Prefill()
 
     # -- from the worker ----------------------------------------------------------------------
 
@@ -68,23 +64,7 @@ class Scheduler:
         Raises:
             KernelError: the prompt is empty, too long or of another tokenizer; too many samples.
         """
-        context = self._engine.context
-        if not job.prompt:
-            raise KernelError("The prompt is empty.")
-        if len(job.prompt) >= context:
-            over = len(job.prompt) - context + 1
-            offer = (
-                f" or load the model with a larger context (up to {self._largest:,} tokens fit here)"
-                if self._largest > context
-                else ""
-            )
-            raise KernelError(
-                f"The prompt is {len(job.prompt):,} tokens long but the context window holds {context:,}; "
-                f"shorten it by at least {over:,} tokens{offer}."
-            )
-        if job.samples < 1 or job.samples > self._engine.max_sequences:
-            raise KernelError(f"Between 1 and {self._engine.max_sequences} samples can be decoded together.")
-        self._engine.check_tokens(job.prompt)
+        job.check_prompt(self._engine, self._largest)
         self._waiting.append(job)
 
     def add_task(self, number: int, task: Task) -> None:
@@ -142,25 +122,18 @@ class Scheduler:
                 if lane.reason is None:
                     rows.append((lane.pending, len(lane.slot.tokens), lane.slot.number, True))
                     lanes.append((job, lane))
-        prefilling = next((job for job in jobs if not job.lanes), None)
-        chunk: list[int] = []
-        if prefilling is not None and prefilling.slot is not None:
-            slow = self._prefill_pace * CHUNK_ALONE > SLOW_CHUNK
-            size = CHUNK_BESIDE if rows or slow else CHUNK_ALONE
-            chunk = prefilling.prompt[prefilling.done : prefilling.done + size]
-            last = prefilling.done + len(chunk) == len(prefilling.prompt)
-            number, start = prefilling.slot.number, prefilling.done
-            rows.extend((token, start + at, number, False) for at, token in enumerate(chunk))
-            if last:
-                rows[-1] = (*rows[-1][:3], True)
+        pieces = self._prefill.pieces([job for job in jobs if not job.lanes], beside=bool(rows))
+        read: list[tuple[Piece, int]] = []
+        for piece in pieces:
+            rows.extend(piece.rows())
+            read.append((piece, len(rows) - 1))
         if not rows:
             return
         before = time.perf_counter()
         if not self._decode(rows, jobs):
             return
-        if len(chunk) >= CHUNK_BESIDE:
-            self._prefill_pace = (time.perf_counter() - before) / len(chunk)
-        self._after(lanes, prefilling, chunk, len(rows) - 1)
+        self._prefill.took(len(rows) - len(lanes), time.perf_counter() - before)
+        self._after(lanes, read)
 
     def _taking_part(self) -> list[Job]:
         """Jobs of this step: the person's first, background ones when it is their turn."""
@@ -171,7 +144,7 @@ class Scheduler:
             return self._active
         if len(person) == len(self._active) or self._tick % BACKGROUND_SHARE:
             return person
-        # Background first in its own step: only one job prefills in a step.
+        # Background first in its own step: its prompts are read in no other.
         return [job for job in self._active if job.priority != "person"] + [job for job in person if job.lanes]
 
     def _decode(self, rows: list[Row], jobs: list[Job]) -> bool:
@@ -203,9 +176,7 @@ class Scheduler:
         sentence = f"The context window of {self._engine.context:,} tokens is full; shorten the prompt."
         self._fail(jobs[-1], KernelError(sentence), empty=True)
 
-    def _after(
-        self, lanes: list[tuple[Job, Lane]], prefilling: Job | None, chunk: list[int], last_row: int
-    ) -> None:
+    def _after(self, lanes: list[tuple[Job, Lane]], read: list[tuple[Piece, int]]) -> None:
         """Book what was evaluated, sample, send text."""
         now = time.perf_counter()
         if lanes:
@@ -222,12 +193,14 @@ class Scheduler:
                 lane.sample_from(row, now)
             except KernelError as error:
                 self._fail(job, error)
-        if prefilling is not None and prefilling.slot is not None:
-            self._table.append(prefilling.slot, chunk)
-            prefilling.done += len(chunk)
-            self._report_prefill(prefilling)
-            if prefilling.done == len(prefilling.prompt):
-                self._start_lanes(prefilling, last_row, now)
+        for piece, row in read:
+            job = piece.job
+            assert job.slot is not None
+            self._table.append(job.slot, piece.tokens)
+            job.done += len(piece.tokens)
+            self._emit(job.id, job.prefill_message())
+            if job.done == len(job.prompt):
+                self._start_lanes(job, row, now)
         self._settle(now)
 
     def _start_lanes(self, job: Job, row: int, now: float) -> None:
@@ -279,22 +252,7 @@ class Scheduler:
         message = lane.flush(now, force=True)
         if message is not None:
             self._emit(job.id, message)
-        spent = lane.last_at - lane.first_at
-        self._emit(
-            job.id,
-            {
-                "e": "finished",
-                "stop_reason": lane.reason,
-                "sample": lane.sample,
-                "prompt_tokens": len(job.prompt),
-                "cached_tokens": job.cached,
-                "completion_tokens": lane.count,
-                "seconds": now - job.asked_at,
-                "first_token_seconds": lane.first_at - job.asked_at if lane.count else 0.0,
-                "tokens_per_second": (lane.count - 1) / spent if spent > 0 else 0.0,
-                "mean_logprob": lane.logprob_sum / lane.count if lane.count else 0.0,
-            },
-        )
+        self._emit(job.id, job.finished_message(lane, now))
         lane.told = True
         lane.sampler.close()
         if lane.sample:
@@ -345,14 +303,11 @@ class Scheduler:
             job.cached = job.done = self._table.reuse(slot, job.prompt)
             self._waiting.remove(job)
             self._active.append(job)
-            self._report_prefill(job)
+            self._emit(job.id, job.prefill_message())
 
     def _free_slots(self) -> int:
         taken = sum(max(1, job.samples) for job in self._active)
         return self._engine.max_sequences - taken
-
-    def _report_prefill(self, job: Job) -> None:
-        self._emit(job.id, {"e": "prefill", "done": job.done, "total": len(job.prompt), "cached": job.cached})
 
     def _obey_stops(self) -> None:
         now = time.perf_counter()
@@ -372,18 +327,7 @@ class Scheduler:
 
     def _end_unstarted(self, job: Job, now: float) -> None:
         """A job stopped before its first token: what was prefilled stays for the next turn."""
-        self._emit(
-            job.id,
-            {
-                "e": "finished",
-                "stop_reason": "stopped",
-                "sample": 0,
-                "prompt_tokens": len(job.prompt),
-                "cached_tokens": job.cached,
-                "completion_tokens": 0,
-                "seconds": now - job.asked_at,
-            },
-        )
+        self._emit(job.id, job.unstarted_message(now))
         if job in self._active:
             self._end_job(job)
         else:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from llmos.kernel.engine import Engine
 from llmos.kernel.looks import log_sum
 from llmos.kernel.operation_part import OperationPart
+from llmos.kernel.prefill import CHUNK_ALONE
 from llmos.kernel.protocol import KernelError, NotAvailable
-from llmos.kernel.scheduler import CHUNK_ALONE, Task
+from llmos.kernel.scheduler import Task
 from llmos.kernel.sequences import SequenceTable, Slot
 
 #: Most vectors of one picture, pictures of one call, and tokens that are written after each.

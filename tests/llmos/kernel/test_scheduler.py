@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from llmos.kernel import scheduler as scheduler_module
+from llmos.kernel import prefill
 from llmos.kernel.engine import Engine
-from llmos.kernel.lanes import Job
+from llmos.kernel.jobs import Job
+from llmos.kernel.prefill import CHUNK_ALONE, CHUNK_BESIDE
 from llmos.kernel.protocol import KernelError
 from llmos.kernel.sampler import Sampler
-from llmos.kernel.scheduler import BACKGROUND_SHARE, CHUNK_ALONE, CHUNK_BESIDE, KEPT_FREE, Scheduler
+from llmos.kernel.scheduler import BACKGROUND_SHARE, KEPT_FREE, Scheduler
 from llmos.kernel.sequences import SequenceTable
 from tests.llmos.kernel.helpers import GREEDY
 
@@ -56,6 +57,9 @@ class Bench:
     def progress(self, number: int) -> list[int]:
         return [one["done"] for one in self.events.get(number, []) if one["e"] == "prefill"]
 
+    def tokens(self, number: int) -> list[int]:
+        return [token for one in self.events[number] if one["e"] == "chunk" for token in one["t"]]
+
     def finished(self, number: int) -> dict[str, Any]:
         return next(one for one in self.events[number] if one["e"] == "finished")
 
@@ -82,7 +86,7 @@ def test_the_prompt_is_read_in_chunks(bench: Bench) -> None:
 
 
 def test_a_slow_model_reads_in_smaller_chunks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "SLOW_CHUNK", 0.0)
+    monkeypatch.setattr(prefill, "SLOW_CHUNK", 0.0)
     bench.job(1, 300)
     bench.run()
     assert bench.progress(1)[:4] == [0, CHUNK_ALONE, CHUNK_ALONE + CHUNK_BESIDE, CHUNK_ALONE + 2 * CHUNK_BESIDE]
@@ -138,6 +142,32 @@ def test_decoding_goes_on_beside_a_long_prompt(bench: Bench) -> None:
     bench.scheduler.step()
     assert speaking.lanes[0].count == before + 2
     assert bench.progress(2) == [0, CHUNK_BESIDE, 2 * CHUNK_BESIDE]
+
+
+def test_jobs_that_come_together_begin_together(bench: Bench) -> None:
+    jobs = [bench.job(number, 12, max_tokens=20) for number in range(1, 6)]
+    bench.scheduler.step()
+    assert [job.lanes[0].count for job in jobs] == [1] * 5
+    while bench.scheduler.busy:
+        bench.scheduler.step()
+        assert len({job.lanes[0].count for job in jobs}) == 1
+    bench.job(9, 0, prompt=list(jobs[3].prompt), sequence="alone", max_tokens=20)
+    bench.run()
+    assert bench.tokens(9) == bench.tokens(4)  # each was read into its own sequence
+
+
+def test_a_short_prompt_does_not_wait_for_a_long_one(bench: Bench) -> None:
+    speaking = bench.job(1, 20, max_tokens=40)
+    while not speaking.lanes:
+        bench.scheduler.step()
+    long = bench.job(2, 300, max_tokens=1)
+    bench.scheduler.step()
+    short = bench.job(3, CHUNK_BESIDE // 2, max_tokens=1)
+    bench.scheduler.step()
+    assert short.lanes
+    assert long.done == CHUNK_BESIDE + CHUNK_BESIDE // 2
+    bench.run()
+    assert {bench.finished(number)["completion_tokens"] for number in (2, 3)} == {1}
 
 
 def test_the_person_goes_before_background_jobs(bench: Bench) -> None:
