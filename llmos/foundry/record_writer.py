@@ -18,7 +18,7 @@ from llmos.foundry.ship import checkpoint_steps
 if TYPE_CHECKING:
     from llmos.foundry.tokenizer import Tokenizer
 
-_LIBRARIES = ("torch", "tokenizers", "datasketch", "trafilatura", "gguf", "numpy", "llama-cpp-python")
+_LIBRARIES = ("torch", "tokenizers", "trafilatura", "gguf", "numpy", "llama-cpp-python")
 #: The training log's names, and those of the record.
 _RENAMED = {"rate": "lr", "gradient": "grad_norm"}
 

@@ -78,7 +78,7 @@ _NAMED = _words(
 
 def _third(verb: str) -> str:
     """The form after "it": "carries", "reaches", "holds"."""
-    if verb.endswith("y") and verb[-2] not in "aeo":
+    if verb.endswith("y") and verb[-2] not in "aeou":
         return verb[:-1] + "ies"
     return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "o")) else "s")
 
