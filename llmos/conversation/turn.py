@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llmos.conversation.answer_record import AnswerRecord
 from llmos.conversation.budget import Budget, Fitted
 from llmos.conversation.database import StoreError
 from llmos.conversation.generation import Generator
@@ -27,7 +27,6 @@ from llmos.plugins.contributions import Turn
 from llmos.types import (
     Approval,
     ApprovalAnswer,
-    Citation,
     Event,
     Message,
     MessageStatus,
@@ -48,10 +47,6 @@ from llmos.types import (
 )
 
 _log = logging.getLogger(__name__)
-_CITED = re.compile(r"\[(\d{1,4})\]")
-
-#: Most tool calls of one generation that are run.
-CALLS_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -111,10 +106,8 @@ class TurnRun:
         self._runner = ToolRunner(parts.plugins, parts.guard, parts.tools, self._state, parts.emit, parts.ask)
         self._partial: PartialAnswer | None = None
         self._pending: list[ToolCall] = []
-        self._cited: dict[int, Page] = {}
+        self._record = AnswerRecord(parts.window, parts.emit)
         self._writes: list[asyncio.Future[None]] = []
-        self._marks: list[dict[str, Any]] = []
-        self._turn_tokens = [0, 0]  # prompt tokens and cached ones of all generations of the turn
 
     # -- pages -----------------------------------------------------------------------------
 
@@ -221,7 +214,7 @@ class TurnRun:
             await partial.finish(partial.message("error"))
             self._partial = None
             raise
-        message = self._stored(partial, answer, result, status)
+        message = self._record.stored(answer, result, status) if result else partial.message(status)
         stopped = await _uninterrupted(partial.finish(message))
         self._note_unsaved(partial)
         self._partial = None
@@ -285,14 +278,14 @@ class TurnRun:
                 p.emit(event)
                 if isinstance(event, TextDelta):
                     partial.add(text=event.text)
-                    tail = self._citations(tail + event.text)
+                    tail = self._record.cite(tail + event.text)
                 elif isinstance(event, ThinkingDelta):
                     partial.add(thinking=event.text)
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
         if result is not None:
-            self._citations(result.message.content)
-            self._marks = await marking.finish(result.message.content)
+            self._record.cite(result.message.content)
+            self._record.marks = await marking.finish(result.message.content)
         return result
 
     def _marked_turn(self) -> Callable[[str], Turn] | None:
@@ -307,48 +300,6 @@ class TurnRun:
             return Turn(p.chat_id, self._user, answer, window=window)
 
         return turn
-
-    def _citations(self, text: str) -> str:
-        """Tell of pages that the text cites and were not told yet; returns the end to go on from."""
-        if "]" in text:
-            for found in _CITED.finditer(text):
-                number = int(found[1])
-                page = self._p.window.cited(number) if number not in self._cited else None
-                if page is not None:
-                    self._cited[number] = page
-                    self._p.emit(Citation(number, page))
-        return text[-6:]
-
-    def _stored(
-        self, partial: PartialAnswer, answer: Message, result: TurnDone | None, status: MessageStatus
-    ) -> Message:
-        """The answer as it is kept: what the generator finished with, else what had come."""
-        if result is None:
-            return partial.message(status)
-        stats: dict[str, Any] = {**result.message.stats, **(asdict(result.stats) if result.stats else {})}
-        if result.stats is not None:
-            self._turn_tokens[0] += result.stats.prompt_tokens
-            self._turn_tokens[1] += result.stats.cached_tokens
-            stats["turn_prompt_tokens"], stats["turn_cached_tokens"] = self._turn_tokens
-        if self._cited:
-            stats["citations"] = [
-                {"number": n, "page_id": c.id, "source": c.source, "heading": c.heading,
-                 "location": dict(c.location)}
-                for n, c in sorted(self._cited.items())
-            ]  # fmt: skip
-        if self._marks:
-            stats["marks"], self._marks = self._marks, []
-        content = result.message.content
-        labels = answer.labels.join(result.message.labels) if result.message.labels.tainted else answer.labels
-        return replace(
-            answer,
-            content=content,
-            thinking=result.message.thinking,
-            tool_calls=result.message.tool_calls[:CALLS_AT_ONCE],
-            labels=labels,
-            status=status,
-            stats=stats,
-        )
 
     # -- tools -----------------------------------------------------------------------------
 
