@@ -21,7 +21,8 @@ from llmos.stages.frame import Part, StageBase, StageContext, State
 from llmos.stages.registry import STAGES, stage
 from llmos.stages.tour import TOUR, load_place, save_place, text_of
 from llmos.tui.screens.base import TabScreen
-from llmos.tui.screens.build_parts import figures_of, named, packed, prepared, tried, with_mark
+from llmos.tui.screens.build_controls import StageControls
+from llmos.tui.screens.build_parts import figures_of, prepared, tried, with_mark
 from llmos.tui.screens.build_tour import TourBar
 from llmos.tui.widgets.panel import PanelView
 from llmos.tui.widgets.slider import Slider
@@ -30,8 +31,6 @@ from llmos.types import UserError
 _NARROW = 100
 #: Columns of the list of stages, wide and narrow, with what stands around the panel.
 _LIST, _LIST_NARROW = 24, 18
-#: Columns that a button takes beside its text.
-_AROUND = 6
 
 
 class BuildScreen(TabScreen):
@@ -75,7 +74,7 @@ class BuildScreen(TabScreen):
             with Vertical(id="stage"):
                 yield TourBar()
                 yield Static("", id="sentences", markup=False)
-                yield Vertical(id="controls")
+                yield StageControls()
                 yield PanelView(self.face.clean, id="picture")
 
     async def on_mount(self) -> None:
@@ -138,35 +137,13 @@ class BuildScreen(TabScreen):
         self._draw()
 
     async def _make_controls(self, shown: StageBase, context: StageContext | None) -> None:
-        area = self.query_one("#controls", Vertical)
         self._controls_of = context
+        area = self.query_one(StageControls)
         await area.remove_children()
         if context is None or shown is not self._stage:
             return
-        controls = shown.controls(context)
-        rows: list[Widget] = []
-        for control in controls:
-            value = self._state.get(control.id, control.value)
-            if control.kind == "text":
-                field = Input(str(value), name=control.id, classes=f"of-{shown.id}")
-                rows.append(Horizontal(Static(control.label, classes="label", markup=False), field))
-            elif control.kind == "choice" and control.choices:
-                last = len(control.choices) - 1
-                place = control.choices.index(value) if value in control.choices else last
-                rows.append(Slider(control.id, control.label, place, 0, last, 1, control.choices))
-        sliders = [
-            Slider(one.id, one.label, float(self._state.get(one.id, one.value)), one.low, one.high, one.step)
-            for one in controls
-            if one.kind == "slider"
-        ]
-        rows += [Horizontal(*sliders[place : place + 2]) for place in range(0, len(sliders), 2)]
-        buttons = [one for one in controls if one.kind == "button"]
         width = self.size.width - (_LIST_NARROW if self.size.width < _NARROW else _LIST)
-        for line in packed([len(named(one)) + _AROUND for one in buttons], width):
-            rows.append(Horizontal(*[Button(named(buttons[at]), name=buttons[at].id) for at in line]))
-        await area.mount_all(rows)
-        for slider in self.query(Slider):
-            slider.add_class(f"of-{shown.id}")
+        await area.show(shown.id, shown.controls(context), self._state, width)
 
     def _is_shown(self, widget: Widget) -> bool:
         """Whether a control belongs to the stage that is shown; one of the stage before may speak late."""
@@ -232,9 +209,7 @@ class BuildScreen(TabScreen):
                 if control.kind == "button":
                     self._act(control.id)
                 else:
-                    for field in self.query(Input):
-                        if field.name == control.id:
-                            field.focus()
+                    self.query_one(StageControls).focus_field(control.id)
 
     def action_ask_model(self) -> None:
         """Send the stage's question to the chat."""
@@ -346,12 +321,7 @@ class BuildScreen(TabScreen):
     def set_values(self, values: Mapping[str, Any]) -> None:
         """Set controls as if the user had."""
         self._state.update(values)
-        for field in self.query(Input):
-            if str(field.name) in values:
-                field.value = str(values[str(field.name)])
-        for slider in self.query(Slider):
-            if str(slider.name) in values:
-                slider.set_value(float(values[str(slider.name)]))
+        self.query_one(StageControls).set_values(values)
 
     # Drawing; each worker replaces the one before, so typing never waits.
 
@@ -419,8 +389,5 @@ class BuildScreen(TabScreen):
         if shown is not self._stage:
             return
         self._state = state
-        for field in self.query(Input):
-            if field.name in state and field.value != str(state[field.name]):
-                with field.prevent(Input.Changed):
-                    field.value = str(state[field.name])
+        self.query_one(StageControls).take_texts(state)
         self._draw()
