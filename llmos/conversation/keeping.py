@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmos.conversation.intake import clean_input
 from llmos.conversation.store import Store
 from llmos.types import Message
 
@@ -13,6 +14,7 @@ class KeepingMixin:
     store: Store
     _unsaved: list[Message]
     _leaf: str | None
+    _given_back: str = ""
 
     def _store_user(self, user: Message) -> None:
         """The chat (with its first message) and the message, in one commit.
@@ -25,7 +27,9 @@ class KeepingMixin:
             for message in self._unsaved:
                 self.store.save_message(message)
             self.store.add_message(user)
-            self.store.save_draft(self.chat_id, "")
+            draft = self.store.draft(self.chat_id)
+            if draft == self._given_back or clean_input(draft).strip() == user.content.strip():
+                self.store.save_draft(self.chat_id, "")  # any other is the next message already
         self._unsaved.clear()  # only now: a commit that failed has taken nothing
 
     def _moved_on(self) -> bool:
@@ -43,7 +47,10 @@ class KeepingMixin:
         self._unsaved.clear()
 
     def _take_back(self, user: Message) -> None:
-        """A message that does not fit the window becomes the draft again."""
+        """A message that does not fit the window becomes the draft again, before what is written since."""
         with self.store.database.transaction():
-            self.store.save_draft(self.chat_id, user.content)
+            since = self.store.draft(self.chat_id)
+            draft = f"{user.content}\n{since}" if since.strip() else user.content
+            self.store.save_draft(self.chat_id, draft)
+            self._given_back = draft
             self.store.delete_message(user.id)

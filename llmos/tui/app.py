@@ -17,6 +17,7 @@ from textual.binding import BindingType
 from llmos.errors import UserError
 from llmos.tui import terminal_keys, themes
 from llmos.tui.actions import bindings, unknown_ids
+from llmos.tui.drafts import Drafts
 from llmos.tui.options import FaceOptions
 from llmos.tui.quick_start import resume_collection
 from llmos.tui.tabs import TABS, Tab
@@ -74,8 +75,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         self._quit_asked = -QUIT_SECONDS
         self._present_tab = "chat"
         self._backend_up = asyncio.Event()
-        #: Id of a chat and what was typed there in the last half second: stored when the program ends.
-        self.pending_draft: tuple[str, str] | None = None
+        self.drafts = Drafts()
         self._modes_added: set[str] = {"chat"}
         # Textual knows the first screen's mode by name only; the way back to it needs an entry.
         self._modes["_default"] = self.get_default_screen
@@ -320,8 +320,7 @@ class LlmosApp(App[None], inherit_bindings=False):
         """Close the backend."""
         if self.backend is not None:
             backend, self.backend = self.backend, None
-            if self.pending_draft is not None:
-                await backend.store.run(backend.store.save_draft, *self.pending_draft)
+            await self.drafts.write(backend.store)
             await backend.close()
 
     def setting_changed(self, name: str, value: object) -> None:

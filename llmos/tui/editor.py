@@ -29,7 +29,7 @@ def edit_text(app: App[Any], text: str, *, suffix: str = ".md") -> str:
         file.write_text(text, encoding="utf-8")
         try:
             with app.suspend():
-                subprocess.run([*command, str(file)], check=False)
+                ended = subprocess.run([*command, str(file)], check=False).returncode
         except SuspendNotSupported as error:
             raise UserError("This terminal cannot be lent to an editor.") from error
         except OSError as error:
@@ -37,4 +37,6 @@ def edit_text(app: App[Any], text: str, *, suffix: str = ".md") -> str:
                 f"The editor {command[0]!r} cannot be started ({error.strerror}); set the variable EDITOR."
             ) from error
         app.refresh()
+        if ended or not file.is_file():
+            raise UserError(f"The editor {command[0]!r} did not end well; the text is as it was.")
         return file.read_text(encoding="utf-8", errors="replace").removesuffix("\n")

@@ -7,6 +7,7 @@ text are not pressed in the prompt: what they delete is meant to be gone.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -23,6 +24,7 @@ from textual.pilot import Pilot, WaitForScreenTimeout
 from llmos.folders import folders
 from llmos.settings import Settings
 from llmos.tui.app import LlmosApp
+from llmos.tui.drafts import HISTORY_KEY, HISTORY_LENGTH
 from llmos.tui.real_backend import RealBackend
 from tests.helpers.face import wait_until
 
@@ -71,6 +73,8 @@ class Soak:
         self.settings.model.name = model
         self.settings.offline = True
         self.written: list[str] = []
+        self.in_history: set[str] = set()
+        self.texts = self.aged = 0
         self.log: deque[str] = deque(maxlen=40)
         self.actions = self.faults = self.starts = self._least = 0
         self._fault_seconds = fault_seconds
@@ -158,7 +162,8 @@ class Soak:
         return None
 
     def _text(self) -> str:
-        word = f"w{len(self.written)}q{self.draw.randrange(10**6)}"
+        word = f"w{self.texts}q{self.draw.randrange(10**6)}"
+        self.texts += 1
         words = WORDS.split()
         return f"{word} {' '.join(self.draw.choices(words, k=self.draw.randrange(12)))}"
 
@@ -233,27 +238,41 @@ class Soak:
     # What must hold
 
     def check(self, app: LlmosApp | None) -> None:
-        """Every word that was written is somewhere."""
+        """Every word that was written is somewhere.
+
+        The history keeps a stated number of texts: a word that was only there leaves it when it is full.
+        """
         there = stored_texts(folders().store_file)
+        history = stored_texts(folders().store_file, HISTORY_KEY)
         if app is not None:
+            there += "\n".join(app.drafts.pending.values())
             screens: list[Any] = [one for stack in app._screen_stacks.values() for one in stack]
             for screen in screens:
                 if hasattr(screen, "prompt") and screen.query("#prompt"):
                     prompt: Any = screen.prompt
-                    there += "\n".join([prompt.full_text, prompt._unsent, screen.unsent, *prompt.earlier])
+                    there += "\n".join([prompt.full_text, *prompt.set_aside, screen.unsent, *prompt.earlier])
             # Sent, and not stored yet.
             there += "\n".join(turn.text for turn in app.turns.values())
         lost = [word for word in self.written if word not in there]
+        if lost and len(json.loads(history or "[]")) >= HISTORY_LENGTH:
+            aged = {word for word in lost if word in self.in_history}
+            self.aged += len(aged)
+            self.written = [word for word in self.written if word not in aged]
+            lost = [word for word in lost if word not in aged]
+        self.in_history = {word for word in self.written if word in history}
         assert not lost, f"lost: {lost[:3]} after:\n" + "\n".join(self.log)
 
 
-def stored_texts(file: Path) -> str:
-    """Every message and draft in a store, as one text."""
+def stored_texts(file: Path, draft: str = "") -> str:
+    """Every message and draft in a store, as one text; or one draft alone, by its key."""
     if not file.exists():
         return ""
     database = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     try:
-        rows = database.execute("SELECT content FROM messages UNION ALL SELECT text FROM drafts").fetchall()
+        if draft:
+            rows = database.execute("SELECT text FROM drafts WHERE chat_id = ?", (draft,)).fetchall()
+        else:
+            rows = database.execute("SELECT content FROM messages UNION ALL SELECT text FROM drafts").fetchall()
     finally:
         database.close()
     return "\n".join(str(row[0]) for row in rows)

@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical
 from llmos.tui.actions import bindings
 from llmos.tui.screens.chat_blocks import BlockActions
 from llmos.tui.screens.chat_complete import CompletionActions
+from llmos.tui.screens.chat_drafts import DraftActions
 from llmos.tui.screens.chat_extra import ExtraActions
 from llmos.tui.screens.chat_manage import ChatActions
 from llmos.tui.screens.chat_turn import TurnActions
@@ -23,7 +24,7 @@ from llmos.tui.widgets.transcript import Transcript
 WIDE = 100
 
 
-class ChatScreen(TurnActions, ChatActions, BlockActions, CompletionActions, ExtraActions):
+class ChatScreen(TurnActions, ChatActions, DraftActions, BlockActions, CompletionActions, ExtraActions):
     """The chat tab."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("chat")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmos.tui.screens.base import TabScreen
@@ -28,6 +28,7 @@ class ChatBase(TabScreen):
         messages: its mounted messages, oldest first.
         editing: id of the message that the prompt will replace, or empty.
         unsent: what was in the prompt before it.
+        view: counts how often another chat was opened.
         fitting: of a message that was too long, the beginning that fits.
     """
 
@@ -38,8 +39,10 @@ class ChatBase(TabScreen):
         self.messages: list[Message] = []
         self.editing = ""
         self.unsent = ""
+        self.view = 0
         self.fitting = ""
         self._transcript: Transcript | None = None
+        self._prompt: Prompt | None = None
 
     @property
     def alive(self) -> bool:
@@ -89,8 +92,32 @@ class ChatBase(TabScreen):
         """Show that something is out of sight."""
         raise NotImplementedError
 
-    def remember_sent(self, text: str) -> None:
-        """Keep what was sent for the history, and forget the draft."""
+    def remember_sent(self) -> None:
+        """Store that the prompt was emptied, and the history with what was sent."""
+        raise NotImplementedError
+
+    def change_chat(self, chat_id: str, draft: str) -> None:
+        """The prompt goes over to another chat."""
+        raise NotImplementedError
+
+    def keep_draft(self) -> None:
+        """Note what is written, and store it soon."""
+        raise NotImplementedError
+
+    async def save_draft(self) -> None:
+        """Store what is typed but not sent."""
+        raise NotImplementedError
+
+    def give_back(self, text: str) -> None:
+        """A text that could not be sent goes back into the prompt."""
+        raise NotImplementedError
+
+    async def stored_chat(self, view: int | None = None, title: str = "") -> str:
+        """Id of the chat of a view; a new one is stored now."""
+        raise NotImplementedError
+
+    def slash_call(self, text: str) -> Callable[[], Any] | None:
+        """What a slash command does; None when the text is none."""
         raise NotImplementedError
 
     def remove_welcome(self) -> None:
@@ -169,8 +196,10 @@ class ChatBase(TabScreen):
 
     @property
     def prompt(self) -> Prompt:
-        """The prompt."""
-        return self.query_one("#prompt", Prompt)
+        """The prompt; while the program ends it is still asked for what it holds."""
+        if self._prompt is None:
+            self._prompt = self.query_one("#prompt", Prompt)
+        return self._prompt
 
     @property
     def transcript(self) -> Transcript:

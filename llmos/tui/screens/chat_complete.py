@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual import work
@@ -24,7 +25,6 @@ class CompletionActions(ChatBase):
         if "@" not in text:
             return None
         import asyncio
-        from functools import partial
 
         from llmos.tui.mentions import mentioned_chats, mentioned_files
 
@@ -105,25 +105,32 @@ class CompletionActions(ChatBase):
         """Run a slash command; False when the text is none."""
         import inspect
 
-        from llmos.tui.commands import find_command
-
-        name, _, rest = text[1:].partition(" ")
-        # The longest name first: "/web search x" is not "/web" with a query that begins so.
-        for plugin_command in sorted(self._plugin_commands(), key=lambda one: -len(one.name)):
-            words = plugin_command.name
-            if text[1:].startswith(words) and not text[1 + len(words) :][:1].strip():
-                self._run_plugin_command(plugin_command, text[1 + len(words) :].strip())
-                return True
-        command = find_command(name)
-        if command is None:
-            if "/" in name or not name.isidentifier():
-                return False  # A path, not a command.
-            self.face.tell(f"No command is called /{name}; type / to see them all.", "warning")
-            return True
-        result = getattr(self, command.call)(rest.strip())
+        call = self.slash_call(text)
+        if call is None:
+            return False
+        result = call()
         if inspect.isawaitable(result):
             await result
         return True
+
+    def slash_call(self, text: str) -> Callable[[], Any] | None:
+        """What a slash command does; None when the text is none."""
+        from llmos.tui.commands import find_command
+
+        if not text.startswith("/"):
+            return None
+        name, _, rest = text[1:].partition(" ")
+        # The longest name first: "/web search x" is not "/web" with a query that begins so.
+        for one in sorted(self._plugin_commands(), key=lambda one: -len(one.name)):
+            after = text[1 + len(one.name) :]
+            if text[1:].startswith(one.name) and not after[:1].strip():
+                return partial(self._run_plugin_command, one, after.strip())
+        command = find_command(name)
+        if command is not None:
+            return partial(getattr(self, command.call), rest.strip())
+        if "/" in name or not name.isidentifier():
+            return None  # A path, not a command.
+        return partial(self.face.tell, f"No command is called /{name}; type / to see them all.", "warning")
 
     @work(group="command")
     async def _run_plugin_command(self, command: CommandOffer, rest: str) -> None:

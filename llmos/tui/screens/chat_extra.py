@@ -217,14 +217,6 @@ class ExtraActions(ChatBase):
         """``/persona``."""
         self.action_pick_persona()
 
-    async def stored_chat(self) -> str:
-        """Id of the open chat; a new one is stored now."""
-        if not self.chat_id:
-            store = await self.store()
-            self.chat_id = (await store.run(store.create_chat)).id
-            self.set_chat_title("")
-        return self.chat_id
-
     async def action_effort(self) -> None:
         """The next effort in the row, by the reasoning plugin's own command."""
         await self.run_slash("/think next")

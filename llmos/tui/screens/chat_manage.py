@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from textual import work
 
-from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
+from llmos.tui.screens.chat_drafts import NEW
 from llmos.tui.widgets.transcript import PAGE
 
 if TYPE_CHECKING:
-    from textual.timer import Timer
-    from textual.widgets import Input, TextArea
+    from textual.widgets import Input
 
     from llmos.tui.widgets.chat_list import ChatList, ChatOptions
     from llmos.tui.widgets.transcript import Transcript
 
 #: Rows of the list; the search finds the others.
 LISTED = 300
-#: Seconds after the last key press until a draft is stored.
-DRAFT_SECONDS = 0.6
-HISTORY_KEY = "prompt-history"
-HISTORY_LENGTH = 200
 
 
 class ChatActions(ChatBase):
     """What is done with whole chats."""
 
     _deleted: str = ""
-    _draft_timer: Timer | None = None
-    _began = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opening = asyncio.Lock()
 
     async def refresh_list(self) -> None:
         """Show the list of chats anew."""
@@ -48,16 +46,23 @@ class ChatActions(ChatBase):
 
     async def open_chat(self, chat_id: str) -> None:
         """Show a chat; an empty id shows a new one."""
+        # One after the other: two at once would draw into one transcript.
+        async with self._opening:
+            await self._open_chat(chat_id)
+
+    async def _open_chat(self, chat_id: str) -> None:
         from llmos.tui.history import blocks_of
 
         store = await self.store()
+        chat = await store.run(store.chat, chat_id) if chat_id else None
+        opened = chat.id if chat is not None else ""
+        draft = await self.face.drafts.draft(store, opened or NEW)
         if (turn := self.turn) is not None:
             turn.detach()
+        left = self.chat_id
+        self.change_chat(opened, draft)
         await self.save_draft()
-        self.stop_editing()
         self.remove_welcome()
-        chat = await store.run(store.chat, chat_id) if chat_id else None
-        left, self.chat_id = self.chat_id, chat.id if chat is not None else ""
         if left and left != self.chat_id and self.face.backend is not None:
             self.run_worker(self.face.backend.left_chat(left), group="leave")
         self.messages = []
@@ -77,11 +82,6 @@ class ChatActions(ChatBase):
             await turn.attach(self.transcript)
             self.set_hint("Esc stop")
         self.set_chat_title(chat.title if chat is not None else "")
-        draft = await store.run(store.draft, self.chat_id or "new")
-        if self._began or not self.prompt.text:
-            # What was typed while the program was starting is worth more than a draft.
-            self.prompt.set_text(draft)
-        self._began = True
         await self.refresh_welcome()
         await self.face.refresh_status()
 
@@ -266,60 +266,6 @@ class ChatActions(ChatBase):
                 self.transcript.focus()
                 self.call_after_refresh(self.transcript.place_cursor, block)
                 return
-
-    # Drafts and history
-
-    def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Keep what is typed, soon after the last key press."""
-        if event.text_area is not self.prompt:
-            return
-        if self.face.backend is not None:
-            self.face.backend.typed()
-        if self._draft_timer is not None:
-            self._draft_timer.stop()
-        text = self.unsent if self.editing else self.prompt.draft
-        self.face.pending_draft = (self.chat_id or "new", text)
-        self._draft_timer = self.set_timer(DRAFT_SECONDS, self.save_draft)
-
-    async def save_draft(self) -> None:
-        """Store what is typed but not sent."""
-        if self._draft_timer is None or self.face.backend is None:
-            return
-        self._draft_timer.stop()
-        self._draft_timer = None
-        store = self.face.backend.store
-        text = self.unsent if self.editing else self.prompt.draft
-        self.face.pending_draft = None
-        await store.run(store.save_draft, self.chat_id or "new", text)
-
-    def remember_sent(self, text: str) -> None:
-        """Keep what was sent for the history, and forget the draft."""
-        history = self.prompt.earlier[-HISTORY_LENGTH:]
-        self.run_worker(self._store_history(history), group="history")
-
-    async def _store_history(self, history: list[str]) -> None:
-        import json
-
-        try:
-            store = await self.store()
-        except UserError:
-            return
-        await store.run(store.save_draft, self.chat_id or "new", "")
-        await store.run(store.save_draft, "new", "")
-        await store.run(store.save_draft, HISTORY_KEY, json.dumps(history))
-
-    @work(group="history")
-    async def load_prompt_history(self) -> None:
-        """What was sent in earlier sessions."""
-        import json
-
-        store = await self.store()
-        try:
-            earlier = json.loads(await store.run(store.draft, HISTORY_KEY) or "[]")
-        except ValueError:
-            earlier = []
-        if isinstance(earlier, list):
-            self.prompt.earlier = [str(one) for one in earlier] + self.prompt.earlier
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """The search field in the transcript."""

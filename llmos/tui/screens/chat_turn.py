@@ -26,51 +26,62 @@ class TurnActions(ChatBase):
     def __init__(self) -> None:
         super().__init__()
         self._outside: dict[str, asyncio.Future[ApprovalAnswer]] = {}
+        #: Views whose message is on its way to its turn.
+        self._sending: set[int] = set()
 
     async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         """Send, or run a slash command."""
         event.stop()
         text = event.text
-        if text.startswith("/") and await self.run_slash(text):
-            self.prompt.sent()
-            self.remember_sent(text)
-            return
-        if self.turn is not None:
+        command = self.slash_call(text)
+        if command is None and (self.turn is not None or self.view in self._sending):
             self.face.tell("The answer is still being written; Esc stops it.", "warning")
             return
-        self.prompt.sent()
-        self.remember_sent(text)
-        self.send(text)
+        # Taken before anything else is done: a command may open another chat, with a draft of its own.
+        if not self.prompt.take(text):
+            return
+        self.remember_sent()
+        if command is None:
+            self.send(text)
+        else:
+            await self.run_slash(text)
 
     def send(self, text: str, *, edit_of: str = "", options: Mapping[str, Any] | None = None) -> None:
         """Begin a turn with the user's text."""
         edit_of = edit_of or self.editing
         unsent = self.unsent
         self.stop_editing()
-        if unsent.strip() and not self.prompt.text:
-            # What was being written before an earlier message was edited.
+        # What was being written before an earlier message was edited.
+        if not self.prompt.text:
             self.prompt.put_back(unsent)
-        self.run_worker(self._send(text, edit_of, options), group=f"turn-{self.chat_id}", exit_on_error=True)
+        else:
+            self.prompt.add_earlier(unsent)
+        self._sending.add(self.view)
+        self.run_worker(
+            self._send(text, edit_of, options, self.chat_id, self.view),
+            group=f"turn-{self.chat_id}",
+            exit_on_error=True,
+        )
 
-    async def _send(self, text: str, edit_of: str, options: Mapping[str, Any] | None) -> None:
+    async def _send(
+        self, text: str, edit_of: str, options: Mapping[str, Any] | None, chat_id: str, view: int
+    ) -> None:
         try:
             backend = await self.face.ready()
-            if not self.chat_id:
-                chat = await backend.store.run(backend.store.create_chat)
-                self.chat_id = chat.id
-                title = " ".join(text.split())[:TITLE_LETTERS]
-                await backend.store.run(backend.store.rename_chat, chat.id, title, by="auto")
-                self.set_chat_title(title)
+            if not chat_id:
+                chat_id = await self.stored_chat(view, " ".join(text.split())[:TITLE_LETTERS])
+            if options is None:
+                options = await self.attachments(text)
+            if edit_of:
+                await self.cut_from(edit_of)
         except UserError as error:
-            self.prompt.set_text(text)
+            self.give_back(text)
             self.face.tell(str(error), "error")
             return
-        if options is None:
-            options = await self.attachments(text)
-        if edit_of:
-            await self.cut_from(edit_of)
-        events = backend.send(self.chat_id, text, edit_of=edit_of, options=options)
-        drawer = await self._run_turn(self.chat_id, text, events)
+        finally:
+            self._sending.discard(view)
+        events = backend.send(chat_id, text, edit_of=edit_of, options=options)
+        drawer = await self._run_turn(chat_id, text, events)
         if drawer.error is not None and self.alive:
             await self._put_back(drawer, text, edit_of)
 
@@ -83,20 +94,22 @@ class TurnActions(ChatBase):
         sent = drawer.user_message
         if drawer.chat_id != self.chat_id or (sent and await store.run(store.message, sent.id) is not None):
             return
-        kept = self.prompt.full_text
         if edit_of:
             # The branch that was left for the edit is the present one again.
             leaf = await store.run(store.last_descendant, edit_of)
-            await store.run(store.set_leaf, self.chat_id, leaf)
-        await self.open_chat(self.chat_id)
+            await store.run(store.set_leaf, drawer.chat_id, leaf)
+        await self.open_chat(drawer.chat_id)
+        if drawer.chat_id != self.chat_id:
+            return
         told = str(drawer.error)
         self.fitting = getattr(drawer.error, "fitting", "")
         if self.fitting:
             told += f" {self.key_of('prompt.fit')} keeps the beginning that fits."
         await self.add_notice(self.face.clean(told), "error")
         self.transcript.to_end()
+        kept = self.prompt.full_text
         if kept.strip() and kept.strip() != text.strip():
-            self.prompt.set_text(kept)
+            self.keep_draft()
             self.face.tell("The message was not sent; Up brings it back.", "warning")
             return
         if edit_of:
@@ -148,7 +161,8 @@ class TurnActions(ChatBase):
         try:
             await drawer.run(events)
         finally:
-            face.turns.pop(chat_id, None)
+            if face.turns.get(chat_id) is drawer:
+                del face.turns[chat_id]
         if self.alive:
             self.set_hint("")
             await self._after_turn(chat_id, drawer)
@@ -270,8 +284,10 @@ class TurnActions(ChatBase):
 
     def start_editing(self, message_id: str, text: str) -> None:
         """The prompt holds an earlier message; sending it begins a branch."""
-        if not self.editing:
-            self.unsent = self.prompt.full_text
+        if self.editing:
+            self.prompt.remember()
+        else:
+            self.unsent = self.prompt.draft
         self.editing = message_id
         self.prompt.add_class("-editing")
         self.prompt.set_text(text)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.document._document import EditResult
+from textual.document._edit import Edit
 from textual.message import Message as TextualMessage
 from textual.widgets import TextArea
 
@@ -87,10 +91,11 @@ class Prompt(TextArea, inherit_bindings=False):
     @property
     def full_text(self) -> str:
         """The text with every chip replaced by what was pasted."""
-        text = self.text
-        for chip, pasted in self._chips.items():
-            text = text.replace(chip, pasted)
-        return text
+        if not self._chips:
+            return self.text
+        # In one pass: a pasted text may itself hold what looks like a chip.
+        chips = "|".join(map(re.escape, self._chips))
+        return re.sub(chips, lambda found: self._chips[found[0]], self.text)
 
     @property
     def draft(self) -> str:
@@ -100,14 +105,30 @@ class Prompt(TextArea, inherit_bindings=False):
             return self._unsent
         return text
 
+    @property
+    def set_aside(self) -> list[str]:
+        """What is out of sight only while the history is looked through."""
+        return [self._unsent] if self._place is not None and self._unsent != self.draft else []
+
     def set_text(self, text: str) -> None:
         """Replace the text; the cursor goes to its end."""
         if self._place is not None:
             # The history was looked through: what was being written stays in it.
             self._place = None
-            if self._unsent.strip() and self._unsent not in (text, *self.earlier[-1:]):
-                self.earlier.append(self._unsent)
+            if self._unsent != text:
+                self.add_earlier(self._unsent)
         self._show(text)
+
+    def add_earlier(self, text: str) -> None:
+        """Up brings back a text that is not in the prompt any more."""
+        if text.strip() and self.earlier[-1:] != [text]:
+            self.earlier.append(text)
+
+    def add_before(self, texts: Sequence[str]) -> None:
+        """The history begins with these, from an earlier run of the program."""
+        self.earlier[:0] = texts
+        if self._place is not None:
+            self._place += len(texts)
 
     def _show(self, text: str) -> None:
         self._chips.clear()
@@ -123,16 +144,22 @@ class Prompt(TextArea, inherit_bindings=False):
         if text.strip():
             self.post_message(self.Submitted(text))
 
-    def sent(self) -> None:
-        """The text was accepted: remember it and empty the prompt."""
-        self.remember()
-        self.set_text("")
+    def take(self, text: str) -> bool:
+        """The text was accepted: it leaves the prompt for the history; what was typed since stays.
+
+        Returns:
+            False when it is not there (any more): it was sent already.
+        """
+        whole = self.full_text
+        if not text.strip() or not whole.startswith(text):
+            return False
+        self.add_earlier(text)
+        self.set_text(whole[len(text) :])
+        return True
 
     def remember(self) -> None:
         """Up brings back what is in the prompt now."""
-        text = self.full_text
-        if text.strip() and (not self.earlier or self.earlier[-1] != text):
-            self.earlier.append(text)
+        self.add_earlier(self.full_text)
 
     def action_newline(self) -> None:
         """Insert a line feed."""
@@ -180,9 +207,14 @@ class Prompt(TextArea, inherit_bindings=False):
         return self.wrapped_document.location_to_offset(self.cursor_location).y == 0
 
     def _recall(self, place: int) -> None:
-        if place >= len(self.earlier):
+        """Show an earlier text; one that was recalled and changed becomes the latest of them."""
+        text, unsent, end = self.full_text, self._unsent, len(self.earlier)
+        assert self._place is not None
+        if text != unsent and (self._place >= end or text != self.earlier[self._place]):
+            self.add_earlier(text)
+        if place >= end:
             self._place = None
-            self.put_back(self._unsent)
+            self.put_back(unsent)
             return
         self._show(self.earlier[place])
         self._place = place
@@ -204,7 +236,33 @@ class Prompt(TextArea, inherit_bindings=False):
         lines = text.count("\n") + 1
         chip = f"[{name} {len(self._chips) + 1}: {lines} lines, {len(text)} characters]"
         self._chips[chip] = text
-        self.insert(chip)
+        # Also a selection is pasted over.
+        if result := self._replace_via_keyboard(chip, *self.selection):
+            self.move_cursor(result.end_location)
+
+    def edit(self, edit: Edit) -> EditResult:
+        """Every change of the text: a chip stays whole, or goes as a whole."""
+        return super().edit(self._around_chips(edit) if self._chips else edit)
+
+    def _around_chips(self, edit: Edit) -> Edit:
+        start, end = edit.top, edit.bottom
+        nothing = start == end
+        for left, right in self._chips_in(start[0]):
+            if left < start[1] < right:
+                start = (start[0], right if nothing else left)
+        for left, right in self._chips_in(end[0]):
+            if left < end[1] < right:
+                end = (end[0], right)
+        return Edit(edit.text, start, end, edit.maintain_selection_offset)
+
+    def _chips_in(self, row: int) -> Iterator[tuple[int, int]]:
+        """Columns where the chips of a line begin and end."""
+        line = self.document.get_line(row)
+        for chip in self._chips:
+            start = line.find(chip)
+            while start >= 0:
+                yield start, start + len(chip)
+                start = line.find(chip, start + len(chip))
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Tell which word could be completed."""
@@ -219,6 +277,8 @@ class Prompt(TextArea, inherit_bindings=False):
         return line[start:], row == 0 and start == 0
 
     def complete(self, word: str, replacement: str) -> None:
-        """Put a completion in place of the word before the cursor."""
+        """Put a completion in place of the word before the cursor, if that is still there."""
+        if self.word_before_cursor()[0] != word:
+            return
         row, column = self.cursor_location
         self.replace(replacement, (row, column - len(word)), (row, column))

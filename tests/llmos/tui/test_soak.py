@@ -48,7 +48,7 @@ async def test_hours_of_anything() -> None:
     await _soak(soak, MINUTES * 60)
     minutes = (time.monotonic() - began) / 60
     print(
-        f"\n{minutes:.0f} minutes, seed {SEED}: {soak.actions} actions, {len(soak.written)} texts, "
+        f"\n{minutes:.0f} minutes, seed {SEED}: {soak.actions} actions, {soak.texts} texts, "
         f"{soak.faults} kernel faults, {soak.starts} starts"
     )
     assert soak.faults
