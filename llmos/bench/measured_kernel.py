@@ -32,10 +32,16 @@ class Times:
 
 
 class MeasuredKernel(KernelClient):
-    """A kernel to measure."""
+    """A kernel to measure.
+
+    Attributes:
+        worker: module of its worker.
+    """
+
+    worker = "llmos.bench.measured_worker"
 
     async def _start(self) -> WorkerProcess:
-        worker = WorkerProcess(self._log, self._on_death, "llmos.bench.measured_worker")
+        worker = WorkerProcess(self._log, self._on_death, self.worker)
         await worker.start()
         self._worker = worker
         return worker

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from llmos.kernel.batch import Row
@@ -79,6 +79,11 @@ class Scheduler:
     def busy(self) -> bool:
         """Whether there is anything to do."""
         return bool(self._active or self._waiting or self._tasks)
+
+    @property
+    def running(self) -> Sequence[Job]:
+        """Jobs that were admitted and have not ended, the oldest first."""
+        return tuple(self._active)
 
     @property
     def counts(self) -> tuple[int, int]:

@@ -16,7 +16,11 @@ def test_clients_together_and_clients_that_leave() -> None:
     figures = {one.name: one for one in run(shapes="tiny", quick=True, say=said.append)}
     together = figures["8 clients to a bare batch, tiny"]
     assert together.value > 0 and together.target == ">= 0.9"
-    assert 0 <= figures["smallest to largest share at half time, tiny"].value <= 1
+    # Tokens of the kernel's own count: not a matter of how fast or busy this machine is.
+    assert figures["smallest to largest share while all are written, tiny"].value == 1
+    assert 0 < figures["smallest to largest share at half time, tiny"].value <= 1
+    strangers = figures["share at half time, different prompts, tiny"]
+    assert 0 < strangers.value <= 1 and strangers.target == ">= 0.8"
     for kind in ("streaming", "waiting for the whole answer"):
         late = figures[f"evaluated after a client left, {kind}, tiny"]
         # An answer that went on would hold some 1,900 tokens more.
