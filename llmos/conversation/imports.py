@@ -17,6 +17,7 @@ from typing import Any
 from llmos.conversation.intake import clean_input
 from llmos.conversation.store import Store
 from llmos.types import Confidentiality, Integrity, Labels, Message, Role, UserError, new_id
+from llmos.wording import counted
 
 #: Largest file that is read, in bytes.
 LARGEST = 1_000_000_000
@@ -35,7 +36,7 @@ class ImportReport:
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        text = f"{self.chats} chats with {self.messages} messages read"
+        text = f"{counted(self.chats, 'chat')} with {counted(self.messages, 'message')} read"
         if self.present:
             text += f", {self.present} were there already"
         if self.faults:

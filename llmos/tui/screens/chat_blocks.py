@@ -9,6 +9,7 @@ from textual import work
 
 from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
+from llmos.wording import counted
 
 if TYPE_CHECKING:
     from llmos.tui.widgets.blocks import Block, TranscriptBlock
@@ -66,7 +67,7 @@ class BlockActions(ChatBase):
         from llmos.tui.screens.picker import Pick, Picker
 
         picks = [
-            Pick(str(index), code.strip().split("\n")[0][:60], f"{code.count(chr(10))} lines")
+            Pick(str(index), code.strip().split("\n")[0][:60], counted(len(code.strip().splitlines()), "line"))
             for index, code in enumerate(codes)
         ]
         picks.append(Pick("all", "All of them"))

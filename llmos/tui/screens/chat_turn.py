@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmos.errors import UserError
 from llmos.tui.screens.chat_base import ChatBase
+from llmos.wording import counted
 
 if TYPE_CHECKING:
     import asyncio
@@ -126,7 +127,9 @@ class TurnActions(ChatBase):
         cut = len(text) - len(self.fitting)
         self.prompt.put_back(self.fitting)
         self.fitting = ""
-        self.face.tell(f"Cut by {cut:,} characters; Enter sends, Up brings the whole back.")
+        self.face.tell(
+            f"Cut by {counted(cut, 'character', commas=True)}; Enter sends, Up brings the whole back."
+        )
 
     def answer_again(self, message_id: str, options: Mapping[str, Any] | None = None) -> None:
         """Another answer beside an earlier one, or to a message of the user."""

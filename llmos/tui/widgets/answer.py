@@ -9,6 +9,7 @@ from textual.content import Content
 
 from llmos.tui.markdown.lines import BLANK, Line, wrap
 from llmos.tui.widgets.blocks import TranscriptBlock
+from llmos.wording import counted
 
 if TYPE_CHECKING:
     from llmos.types import Mark, Message, Page
@@ -147,7 +148,7 @@ def stats_line(stats: Mapping[str, Any]) -> str:
     parts: list[str] = []
     tokens = stats.get("completion_tokens")
     if tokens:
-        parts.append(f"{tokens} tokens")
+        parts.append(counted(tokens, "token"))
     speed = stats.get("tokens_per_second")
     if speed:
         parts.append(f"{speed:.0f} tokens/s" if speed >= 10 else f"{speed:.1f} tokens/s")

@@ -14,6 +14,7 @@ from textual.message import Message as TextualMessage
 from textual.widgets import TextArea
 
 from llmos.tui.actions import bindings
+from llmos.wording import counted
 
 if TYPE_CHECKING:
     from llmos.tui.widgets.vi import ViMode
@@ -234,7 +235,8 @@ class Prompt(TextArea, inherit_bindings=False):
 
     def _insert_chip(self, name: str, text: str) -> None:
         lines = text.count("\n") + 1
-        chip = f"[{name} {len(self._chips) + 1}: {lines} lines, {len(text)} characters]"
+        size = f"{counted(lines, 'line')}, {counted(len(text), 'character')}"
+        chip = f"[{name} {len(self._chips) + 1}: {size}]"
         self._chips[chip] = text
         # Also a selection is pasted over.
         if result := self._replace_via_keyboard(chip, *self.selection):

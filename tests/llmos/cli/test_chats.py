@@ -94,7 +94,7 @@ def test_rename_pin_tag(chat_id: str, capsys: pytest.CaptureFixture[str]) -> Non
 def test_import(tmp_path: Path, chat_id: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("export", chat_id, "--to", str(tmp_path / "a.json")) == 0
     assert run("import", str(tmp_path / "a.json")) == 0
-    assert "1 chats with 2 messages read" in out(capsys)
+    assert "1 chat with 2 messages read" in out(capsys)
 
 
 def test_what_is_not_there_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_json_holds_every_branch_and_can_be_read_back(tmp_path: Path) -> None:
     path = tmp_path / "chat.json"
     path.write_text(text)
     fresh = Store(None)
-    assert str(import_file(fresh, path)).startswith("1 chats with 4 messages read")
+    assert str(import_file(fresh, path)).startswith("1 chat with 4 messages read")
     again = fresh.list_chats()[0]
     assert again.title == "Tides <& more>"
     contents = [m.content for m in fresh.branch(again.id)]

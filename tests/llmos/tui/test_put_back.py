@@ -60,7 +60,7 @@ async def test_a_large_one_comes_back_as_a_chip() -> None:
         screen.prompt.set_text("x" * 5_000)
         await pilot.press("enter")
         await wait_until(pilot, lambda: told(screen))
-        assert screen.prompt.text == "[text 1: 1 lines, 5000 characters]"
+        assert screen.prompt.text == "[text 1: 1 line, 5000 characters]"
         assert screen.prompt.full_text == "x" * 5_000
 
 
