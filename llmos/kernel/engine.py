@@ -50,6 +50,7 @@ class Engine:
         embedding: make an embedding context (vectors instead of logits).
         pooling: ``LLAMA_POOLING_TYPE_*``, -1 takes the model's own.
         repack: let llama.cpp keep a second copy of the weights in a faster order.
+        own_windows: give every sequence ``context / max_sequences`` tokens of its own.
 
     Raises:
         KernelError: llama.cpp cannot load the file or make the context.
@@ -69,6 +70,7 @@ class Engine:
         embedding: bool = False,
         pooling: int = -1,
         repack: bool = True,
+        own_windows: bool = False,
     ) -> None:
         self._c = native()
         self.path = path
@@ -103,14 +105,15 @@ class Engine:
             "flash_attn_type": 1 if flash_attention else 0,
             "type_k": KV_TYPES[kv_type],
             "type_v": KV_TYPES[kv_type],
-            "kv_unified": True,
+            "kv_unified": not own_windows,
             "no_perf": True,
             "embeddings": embedding,
             "pooling_type": pooling,
         }
         self._ctx = self.make_context()
         self._few = self._many = threads
-        self.context = int(self._c.llama_n_ctx(self._ctx))
+        self._own_windows = own_windows
+        self.context = int(self._c.llama_n_ctx_seq(self._ctx))
         self.max_sequences = max_sequences
         self._memory = self._c.llama_get_memory(self._ctx)
         if not embedding:
@@ -333,7 +336,10 @@ class Engine:
     def copy(self, source: int, target: int, end: int = -1) -> None:
         """Let ``target`` share positions [0, end) of ``source``."""
         if self._memory:
-            self._c.llama_memory_seq_cp(self._memory, source, target, 0, end)
+            # From window to window llama.cpp copies the whole and aborts on a part; it is cut afterwards.
+            self._c.llama_memory_seq_cp(self._memory, source, target, 0, -1 if self._own_windows else end)
+            if self._own_windows and end >= 0:
+                self.remove(target, end)
 
     def last_position(self, sequence: int) -> int:
         """Largest position in a sequence, -1 when it is empty."""

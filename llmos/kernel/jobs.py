@@ -38,6 +38,7 @@ class Job:
     priority: Priority
     keep: bool
     bias: dict[int, float]
+    stream: bool = True
     slot: Slot | None = None
     done: int = 0
     cached: int = 0
@@ -93,6 +94,7 @@ class Job:
             trigger=trigger,
             logprobs=self.logprobs,
             want_mean=self.samples > 1,
+            stream=self.stream,
         )
 
     # -- messages to the client ---------------------------------------------------------------

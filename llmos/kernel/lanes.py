@@ -106,6 +106,7 @@ class Lane:
         count: tokens sampled.
         reason: why it ended, None while it runs.
         told: its end was sent to the client.
+        stream: text is sent as it comes; else all of it when ``flush`` is forced.
     """
 
     engine: Engine
@@ -116,6 +117,7 @@ class Lane:
     trigger: Trigger | None
     logprobs: int
     want_mean: bool
+    stream: bool = True
     pending: int = -1
     count: int = 0
     reason: StopReason | None = None
@@ -179,7 +181,9 @@ class Lane:
 
     def flush(self, now: float, *, force: bool = False) -> dict[str, Any] | None:
         """The chunk message that is due, or None."""
-        if not force and (not self._text or (now - self._flushed_at < FLUSH_INTERVAL and self.count > 1)):
+        if not force and (
+            not self.stream or not self._text or (now - self._flushed_at < FLUSH_INTERVAL and self.count > 1)
+        ):
             return None
         if not self._tokens and not any(self._text):
             return None

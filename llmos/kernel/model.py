@@ -145,6 +145,7 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
         embedding=request.embedding,
         pooling=0 if request.embedding else -1,
         repack=planned.repack,
+        own_windows=request.own_windows and not request.embedding,
     )
     try:
         return _finish(request, path, planned, engine)

@@ -163,6 +163,7 @@ class Operations(Looks, SoftInputs, OtherVocabularies):
             priority=message["priority"],
             keep=message["keep"],
             bias={int(token): float(value) for token, value in message["bias"]},
+            stream=bool(message.get("stream", True)),
         )
         job.check(self.loaded.engine)
         self._running().submit(job)
@@ -293,7 +294,8 @@ class Operations(Looks, SoftInputs, OtherVocabularies):
             "tokens_per_second": self.scheduler.tokens_per_second if self.scheduler else 0.0,
         }
         if loaded:
-            per_token = loaded.info["memory"]["kv"] / max(1, loaded.engine.context)
+            windows = loaded.engine.max_sequences if loaded.request.own_windows else 1
+            per_token = loaded.info["memory"]["kv"] / max(1, loaded.engine.context * windows)
             value["sequences"] = [
                 [slot.name, len(slot.tokens), round(len(slot.tokens) * per_token)]
                 for slot in loaded.table.named()

@@ -55,6 +55,7 @@ def generate_message(number: int, request: GenerateRequest) -> dict[str, Any]:
         "priority": request.priority,
         "keep": request.keep,
         "bias": list(request.bias.items()),
+        "stream": request.stream,
     }
 
 

@@ -31,7 +31,13 @@ class KernelDied(KernelError):
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """Which model to load and how; zeros let the kernel choose."""
+    """Which model to load and how; zeros let the kernel choose.
+
+    Attributes:
+        own_windows: give every sequence a window of its own, ``context / max_sequences`` tokens long,
+            instead of one window that all share. Many short answers at once are written faster so,
+            because none looks past the others' tokens; a long conversation needs the shared one.
+    """
 
     path: Path
     context: int = 0
@@ -41,6 +47,7 @@ class LoadRequest:
     flash_attention: bool = True
     embedding: bool = False
     max_sequences: int = 10
+    own_windows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,8 @@ class GenerateRequest:
         logprobs: how many alternatives to report per token; 0 for none.
         keep: keep the sequence's KV for the next turn; else freed at the end.
         bias: token id to a logit added to it.
+        stream: send text as it is written; else each sample's text comes in one piece at its end,
+            which spares the work of many small messages.
     """
 
     prompt: Sequence[int]
@@ -110,6 +119,7 @@ class GenerateRequest:
     priority: Priority = "person"
     keep: bool = True
     bias: Mapping[int, float] = field(default_factory=dict)
+    stream: bool = True
 
 
 @dataclass(frozen=True, slots=True)
