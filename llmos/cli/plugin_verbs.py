@@ -111,6 +111,7 @@ def _plain(value: Any) -> Any:
 async def _run(name: str, arguments: dict[str, Any], as_json: bool) -> None:
     """Run the command within a session, as the program's other faces do."""
     from llmos.cli.app_context import cli_session
+    from llmos.cli.markdown import echo_markdown
     from llmos.cli.output import clean, print_json
     from llmos.plugins.contributions import CommandContext
 
@@ -129,6 +130,6 @@ async def _run(name: str, arguments: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(result.data if result.data is not None else {"text": result.text, "ok": result.ok})
     elif result.text:
-        click.echo(clean(result.text), err=not result.ok)
+        echo_markdown(result.text, err=not result.ok)
     if not result.ok:
         raise click.exceptions.Exit(1)

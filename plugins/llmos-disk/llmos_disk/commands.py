@@ -11,6 +11,7 @@ from typing import Any
 from llmos.plugins import Command, CommandContext, CommandResult, Parameter
 from llmos.types import UserError
 from llmos_disk.background import start_index
+from llmos_disk.excerpt import escaped, excerpt
 from llmos_disk.hosted import HostedDisk
 from llmos_disk.indexer import Control, Report
 from llmos_disk.passages import around
@@ -173,7 +174,8 @@ class _Commands:
         for number, hit in enumerate(found.hits, start=1):
             page = page_of(hit)
             place = _place(page.location)
-            lines += [f"**[{number}] {place}** {page.heading}", f"{_excerpt(page.text)}", f"*{hit.why()}*", ""]
+            title = f"**\\[{number}\\] {escaped(place)}** {escaped(page.heading)}"
+            lines += [title, excerpt(page.text, hit.passage.kind), f"*{hit.why()}*", ""]
             rows.append(
                 {
                     "number": number,
@@ -357,11 +359,6 @@ def _place(location: Any) -> str:
     if location.get("part"):
         text += f" ({location['part']})"
     return f"{text}:{location['line']}" if location.get("line") else text
-
-
-def _excerpt(text: str, length: int = 240) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= length else flat[:length].rsplit(" ", 1)[0] + " …"
 
 
 def _size(folder: Any) -> int:
