@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from llmos.conversation.splitting import Splitter
+from llmos.conversation.written import Begun, Shown, Written
 from llmos.formats import THINK_OPEN
-from llmos.guard.clean import StreamCleaner
 from llmos.kernel.families import family_named
 from llmos.kernel.families.base import Family
 from llmos.kernel.protocol import (
@@ -26,8 +25,6 @@ from llmos.types import (
     Event,
     Message,
     PrefillProgress,
-    TextDelta,
-    ThinkingDelta,
     ToolSpec,
     TurnDone,
     TurnRequest,
@@ -56,7 +53,7 @@ class Generator:
         self._kernel = kernel
         self._clean = clean
         self._prepared: tuple[Sequence[Message], Rendered] | None = None
-        self._written: _Written | None = None
+        self._written: Written | None = None
 
     def prepare(self, messages: Sequence[Message], rendered: Rendered) -> None:
         """Remember a rendering that was made to measure it, for a request with the same messages."""
@@ -75,13 +72,12 @@ class Generator:
         samples = int(request.options.get("samples", 1))
         opened = THINK_OPEN if rendered.text.rstrip().endswith(THINK_OPEN) else ""
         prompt = rendered.tokens
-        prefix = self._beginning(request.options, opened)
-        written = _Written(rendered.tokens)
-        if prefix:
-            begun = await self._tokens_of(prefix, rendered.tokens)
-            written.add(prefix, begun)
-            prompt = (*prompt, *begun)
-            opened += prefix
+        begun = await self._beginning(request.options, opened, rendered.tokens)
+        written = Written(rendered.tokens)
+        if begun.text:
+            written.add(begun.text, begun.tokens)
+            prompt = (*prompt, *begun.tokens)
+            opened += begun.text
         self._written = written
         splitters = [
             Splitter(kernel.parse_answer, trigger=trigger, json_calls=bool(request.tools), opened=opened)
@@ -100,15 +96,18 @@ class Generator:
             priority="background" if request.options.get("priority") == "background" else "person",
             bias=bias,
         )
-        shown = _Shown()
+        shown = Shown()
         stream = kernel.generate(ask)
         try:
             async for event in stream:
                 if isinstance(event, Chunk):
-                    deltas = splitters[event.sample].feed(event.text)
+                    splitter = splitters[event.sample]
+                    deltas = splitter.feed(event.text)
                     if event.sample == 0:
-                        written.add(event.text, event.tokens)
-                        for delta in shown.feed(deltas):
+                        deltas = shown.feed(deltas)
+                        settled = splitter.settled and shown.settled
+                        written.add(event.text, event.tokens, deltas, settled=settled)
+                        for delta in deltas:
                             yield delta
                 elif isinstance(event, Prefilled):
                     yield PrefillProgress(event.done - event.cached, event.total - event.cached)
@@ -123,33 +122,33 @@ class Generator:
             if close is not None:
                 await close()
 
-    def _beginning(self, options: Mapping[str, Any], opened: str) -> str:
-        """How the answer begins: thoughts closed as the model's family does, and what follows them."""
-        prefix, thoughts = str(options.get("prefix", "")), str(options.get("thoughts", ""))
-        if thoughts:
-            model = self._kernel.model
-            family = family_named(model.tool_family if model else "")
-            before, after = family.thinking_marks
-            if model and before.strip() not in model.chat_template and THINK_OPEN in model.chat_template:
-                before, after = Family.thinking_marks
-            prefix = f"{before}{thoughts}{after}{prefix}"
-        if opened and prefix.startswith(THINK_OPEN):
-            prefix = prefix.removeprefix(THINK_OPEN)  # the template has opened the thoughts itself
-        return prefix
+    async def _beginning(self, options: Mapping[str, Any], opened: str, prompt: tuple[int, ...]) -> Begun:
+        """How the answer begins: thoughts closed as the model's family does, and what follows them.
 
-    async def _tokens_of(self, prefix: str, prompt: tuple[int, ...]) -> list[int]:
-        """Tokens of how an answer begins; what was written just so before keeps its tokens.
-
-        Cut anew, the text could fall into other tokens, and all of it would be evaluated once more.
+        What was written just so before keeps its tokens, so that only what is new is evaluated.
         """
-        known: list[int] = []
-        length = 0
+        prefix, thoughts = str(options.get("prefix", "")), str(options.get("thoughts", ""))
+        if not prefix and not thoughts:
+            return Begun("", [], "")
+        before, after = self._thinking_marks() if thoughts else ("", "")
+        found = None
         if self._written is not None and self._written.prompt == prompt:
-            length, known = self._written.shared(prefix)
-            # A letter may be split over two pieces: then the tokens say more or less than the text.
-            if known and await self._kernel.detokenize(known) != prefix[:length]:
-                length, known = 0, []
-        return [*known, *await self._kernel.tokenize(prefix[length:], special=True)]
+            found = await self._written.find(thoughts, prefix, after, self._kernel.detokenize)
+        if found is None:
+            text = f"{before}{thoughts}{after}{prefix}"
+            if opened:
+                text = text.removeprefix(THINK_OPEN)  # the template has opened the thoughts itself
+            found = Begun("", [], text)
+        rest = await self._kernel.tokenize(found.rest, special=True) if found.rest else []
+        return Begun(found.text + found.rest, [*found.tokens, *rest], "")
+
+    def _thinking_marks(self) -> tuple[str, str]:
+        """What stands before and after thoughts in the loaded model's form."""
+        model = self._kernel.model
+        before, after = family_named(model.tool_family if model else "").thinking_marks
+        if model and before.strip() not in model.chat_template and THINK_OPEN in model.chat_template:
+            return Family.thinking_marks
+        return before, after
 
     async def _render(self, request: TurnRequest) -> Rendered:
         """The prompt, from the last measuring if the request was not changed since."""
@@ -200,56 +199,6 @@ class Generator:
             stats={"sample": finished.sample, "mean_logprob": finished.mean_logprob},
         )
         return TurnDone(message, stats)
-
-
-class _Written:
-    """The tokens of an answer's first sample as they came, with their text.
-
-    Args:
-        prompt: tokens before it.
-    """
-
-    def __init__(self, prompt: tuple[int, ...]) -> None:
-        self.prompt = prompt
-        self._parts: list[tuple[str, tuple[int, ...]]] = []
-
-    def add(self, text: str, tokens: Sequence[int]) -> None:
-        """The next piece."""
-        self._parts.append((text, tuple(tokens)))
-
-    def shared(self, text: str) -> tuple[int, list[int]]:
-        """How many letters of a text begin just like this answer, and their tokens."""
-        length, tokens = 0, list[int]()
-        for part, its in self._parts:
-            if not text.startswith(part, length):
-                break
-            length += len(part)
-            tokens.extend(its)
-        return length, tokens
-
-
-class _Shown:
-    """Deltas as they may be drawn: cleaned as if the text had come whole, thoughts and text apart."""
-
-    def __init__(self) -> None:
-        self._text = StreamCleaner()
-        self._thinking = StreamCleaner()
-
-    def feed(self, deltas: Sequence[TextDelta | ThinkingDelta]) -> list[TextDelta | ThinkingDelta]:
-        """What of the deltas is certain now."""
-        found: list[TextDelta | ThinkingDelta] = []
-        for delta in deltas:
-            cleaner = self._text if isinstance(delta, TextDelta) else self._thinking
-            text = cleaner.feed(delta.text)
-            if text:
-                found.append(replace(delta, text=text))
-        return found
-
-    def flush(self) -> list[TextDelta | ThinkingDelta]:
-        """What was held back, at the end."""
-        thinking, text = self._thinking.flush(), self._text.flush()
-        rest: list[TextDelta | ThinkingDelta] = [ThinkingDelta(thinking)] if thinking else []
-        return [*rest, TextDelta(text)] if text else rest
 
 
 def tool_named(tools: Sequence[ToolSpec], name: str) -> ToolSpec | None:

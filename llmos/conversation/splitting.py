@@ -58,6 +58,11 @@ class Splitter:
             self._parts = ["".join(self._parts)]
         return self._parts[0] if self._parts else ""
 
+    @property
+    def settled(self) -> bool:
+        """Whether everything fed was given out, and it is known where the next chunk belongs."""
+        return self._mode in ("text", "thinking")
+
     def feed(self, chunk: str) -> list[Delta]:
         """Take new text in; returns what can be shown now."""
         self._parts.append(chunk)

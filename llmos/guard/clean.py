@@ -230,6 +230,11 @@ class StreamCleaner:
         self._before = ""  # what was given out last, from its last unconditional character on
         self._held = ""  # conditional characters that wait for what follows them
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is held back."""
+        return not (self._raw or self._line or self._held)
+
     def feed(self, piece: str) -> str:
         """The cleaned text that is now certain.
 

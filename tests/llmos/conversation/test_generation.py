@@ -93,3 +93,31 @@ async def test_thoughts_are_closed_as_the_family_does(family: str, begun: str) -
     done = ends[-1]
     assert isinstance(done, TurnDone)
     assert (done.message.thinking, done.message.content) == ("hm", "So 7")
+
+
+class Dirty(Letters):
+    """Writes characters that are never shown, one of them between two letters."""
+
+    written = "<think>\nba\x07d\u200b b\u202eell"
+
+
+async def test_thoughts_that_were_shown_cleaned_keep_the_tokens_they_were_written_in() -> None:
+    kernel = Dirty([Dirty.written, "7"])
+    generator = Generator(kernel, lambda text: text)
+    shown = await ask(generator, ASKED)
+    assert shown == "bad bell"
+    text = await ask(generator, replace(ASKED, options={"thoughts": "bad bel", "prefix": ""}))
+    assert text == "bad bel7"
+    kept = [kernel._id(letter) for letter in Dirty.written[:-1]]
+    closing = await kernel.tokenize("\n</think>\n")
+    assert list(kernel.requests[1].prompt) == [*kernel.requests[0].prompt, *kept, *closing]
+
+
+async def test_an_answer_that_had_begun_after_its_thoughts_is_not_thought_anew() -> None:
+    kernel = Letters(["<think>\nhm\n</think>\nIt is", " 7."])
+    generator = Generator(kernel, lambda text: text)
+    await ask(generator, ASKED)
+    text = await ask(generator, replace(ASKED, options={"thoughts": "hm", "prefix": "It i"}))
+    assert text == "hmIt i 7."
+    kept = [kernel._id(letter) for letter in "<think>\nhm\n</think>\nIt i"]
+    assert list(kernel.requests[1].prompt) == [*kernel.requests[0].prompt, *kept]
