@@ -92,8 +92,7 @@ def run(
         if "support" in wanted:
             figures += support()
         if "answers" in wanted:
-            say("answers: the model and made-up documents")
-            figures += answers(work)
+            figures += answers(work, quick, say)
     return {"figures": [_plain(one) for one in figures], "machine": machine()}
 
 
@@ -305,21 +304,38 @@ def support() -> list[Figure]:
     return figures
 
 
-def answers(work: Path) -> list[Figure]:
-    """The loaded model answers from made-up documents, through the whole path."""
+def answers(work: Path, quick: bool, say: Callable[[str], None] = lambda text: None) -> list[Figure]:
+    """The loaded model answers from made-up documents, through the whole path.
+
+    Args:
+        work: where the documents are written.
+        quick: the first 20 documents of the scored set alone.
+        say: takes a line of progress.
+    """
     from llmos.bench.retrieval_answers import answer_all
 
-    source = work / "made-up"
-    source.mkdir()
-    rows = sets.made_up()
-    for file, text, _, _ in rows:
-        (source / file).write_text(text)
-    found = asyncio.run(answer_all(source, rows))
-    return [
-        figure(f"the right passage is brought in ({len(rows)} made-up documents)", found.brought, "share"),
-        figure("it is the first of those brought in", found.first, "share"),
-        figure("passages brought in a question", found.pages, "passages"),
-        figure(f"answers that hold the fact, by {found.model}", found.right, "share", ">=", 0.8),
-        figure("answers that cite the right passage", found.cited, "share"),
-        figure("answers that hold the fact, the right passage alone given", found.alone, "share"),
-    ]
+    scored = sets.made_up("made_up_held_out")
+    asked = {"held out": scored[:20] if quick else scored}
+    if not quick:
+        asked["one sentence each"] = sets.made_up()
+    figures: list[Figure] = []
+    for kind, rows in asked.items():
+        source = work / f"made-up-{len(figures)}"
+        source.mkdir()
+        for file, text, _, _ in rows:
+            (source / file).write_text(text)
+        say(f"answers: the model and {len(rows)} made-up documents, {kind}")
+        found = asyncio.run(answer_all(source, rows, say))
+        told = f"{len(rows)} made-up documents, {kind}"
+        relation: Any = ">=" if kind == "held out" else ""
+        figures += [
+            figure(
+                f"answers that hold the fact, by {found.model} ({told})", found.right, "share", relation, 0.8
+            ),
+            figure(f"the same with the right passage alone given ({told})", found.alone, "share"),
+            figure(f"answers that cite the right passage ({told})", found.cited, "share"),
+            figure(f"the right passage is brought in ({told})", found.brought, "share"),
+            figure(f"it is the first of those brought in ({told})", found.first, "share"),
+            figure(f"passages brought in a question ({told})", found.pages, "passages"),
+        ]
+    return figures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,17 @@ class Answers:
     model: str
 
 
-async def answer_all(source: Path, rows: Sequence[tuple[str, str, str, str]]) -> Answers:
+async def answer_all(
+    source: Path,
+    rows: Sequence[tuple[str, str, str, tuple[str, ...]]],
+    say: Callable[[str], None] = lambda text: None,
+) -> Answers:
     """Index a folder and ask about it.
 
     Args:
         source: folder of documents.
-        rows: (file name, its text with a heading, question, word that the answer must hold).
+        rows: (file name, its text with a heading, question, ways to write what the answer must hold).
+        say: takes a line of progress.
     """
     from llmos.conversation.session import open_session
     from llmos.plugins.contributions import CommandContext
@@ -56,17 +61,19 @@ async def answer_all(source: Path, rows: Sequence[tuple[str, str, str, str]]) ->
         async with open_session(load_settings(), face="cli", where=where) as session:
             plugins: Any = session.plugins
             await plugins.run_command("disk add", {"paths": [str(source)]}, CommandContext())
-            for file, text, question, word in rows:
+            for number, (file, text, question, words) in enumerate(rows):
+                if number and number % 20 == 0:
+                    say(f"answers: {number} of {len(rows)} questions")
                 said, pages, cited = await _ask(session, question, (), _OPTIONS)
-                counts["right"] += _holds(said, word)
-                counts["brought"] += any(_holds(page.text, word) for page in pages)
-                counts["first"] += bool(pages) and _holds(pages[0].text, word)
-                counts["cited"] += any(_holds(page.text, word) for page in cited)
+                counts["right"] += _holds(said, words)
+                counts["brought"] += any(_is_from(page, file, words) for page in pages)
+                counts["first"] += bool(pages) and _is_from(pages[0], file, words)
+                counts["cited"] += any(_is_from(page, file, words) for page in cited)
                 counts["pages"] += len(pages)
                 heading, _, body = text.partition("\n\n")
                 page = Page(body.strip(), "passage", source=file, heading=heading.lstrip("# "))
                 said, _, _ = await _ask(session, question, (page,), {**_OPTIONS, "retrieve": "never"})
-                counts["alone"] += _holds(said, word)
+                counts["alone"] += _holds(said, words)
             model = session.kernel.model.name if session.kernel.model else "no model"
     return Answers(**{key: value / len(rows) for key, value in counts.items()}, model=model)
 
@@ -90,6 +97,12 @@ async def _ask(
     return text, brought, cited
 
 
-def _holds(text: str, word: str) -> bool:
-    """The word stands in the text as a word of its own."""
-    return re.search(rf"(?<![\w.]){re.escape(word.lower())}(?![\w]|\.\d)", text.lower()) is not None
+def _is_from(page: Page, file: str, words: Sequence[str]) -> bool:
+    """The page is a passage of this file and holds the fact."""
+    return Path(str(page.location.get("path", page.source))).name == file and _holds(page.text, words)
+
+
+def _holds(text: str, words: Sequence[str]) -> bool:
+    """One of the words stands in the text as a word of its own."""
+    low = text.lower()
+    return any(re.search(rf"(?<![\w.]){re.escape(word.lower())}(?![\w]|\.\d)", low) for word in words)

@@ -7,8 +7,15 @@ counts, written as ``file#beginning of the heading``. The weights of the search 
 never tuned on: these are scored. Identifiers are drawn from the headings
 themselves with a fixed seed. ``other_questions.txt``: questions and small talk that the documentation
 does not answer. ``support.tsv``: passages on made-up things with sentences that they do and do not
-support; ``support_held_out.tsv`` was written afterwards and never tuned on. ``made_up.tsv``: one fact
-a file, a question and the word that answers it.
+support; ``support_held_out.tsv`` was written afterwards and never tuned on.
+
+``made_up.tsv``: 20 documents of one sentence, a question on each and the word that answers it.
+``made_up_held_out.tsv``: 100 made-up documents as they lie on people's disks (notes, letters, notices,
+recipes, minutes, house rules), a heading and one to five sentences each, written by hand without a look
+at what the bundled model is trained on, and a question as a person would ask it, often in other words
+than the document's. Most hold further names and numbers beside the one that is asked for. The answer is
+a word, number or name of the document; ways to write it are separated by ``|``. None of them was tried
+on a model before the set was finished: this set is scored.
 """
 
 from __future__ import annotations
@@ -83,10 +90,14 @@ def support_cases(name: str) -> list[tuple[str, str, bool]]:
     return cases
 
 
-def made_up() -> list[tuple[str, str, str, str]]:
-    """(file name, its text, question, word that the answer must hold)."""
+def made_up(name: str = "made_up") -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """(file name, its text, question, ways to write the word that the answer must hold).
+
+    Args:
+        name: ``made_up`` or ``made_up_held_out``.
+    """
     rows = []
-    for line in (_DATA / "made_up.tsv").read_text(encoding="utf-8").splitlines():
+    for line in (_DATA / f"{name}.tsv").read_text(encoding="utf-8").splitlines():
         file, text, question, answer = line.split("\t")
-        rows.append((file, text.replace("\\n", "\n") + "\n", question, answer))
+        rows.append((file, text.replace("\\n", "\n") + "\n", question, tuple(answer.split("|"))))
     return rows

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmos.bench import retrieval_sets as sets
+from llmos.bench.retrieval_answers import _holds
 from llmos.bench.retrieval_docs import SOME, Remembering, markdown_copy
 from llmos.types import UserError
 
@@ -62,3 +63,19 @@ def test_each_query_is_embedded_once() -> None:
         assert embedder.embed(["one"]) == [[1.0]]
     embedder.embed(["one", "two"])
     assert asked == [["one"], ["one", "two"]] and embedder.name == "counting"
+
+
+def test_made_up_documents_hold_their_answers_and_the_questions_do_not() -> None:
+    scored = sets.made_up("made_up_held_out")
+    assert len(scored) == 100 and len(sets.made_up()) == 20
+    assert len({file for file, *_ in scored}) == len({question for _, _, question, _ in scored}) == 100
+    assert not {text for _, text, *_ in scored} & {text for _, text, *_ in sets.made_up()}
+    for file, text, question, words in scored:
+        assert text.startswith("# ") and "\n\n" in text, file
+        assert _holds(text.partition("\n\n")[2], words) and not _holds(question, words), file
+
+
+def test_an_answer_holds_the_fact_as_a_word_of_its_own() -> None:
+    assert _holds("It opens at Seven.", ("7", "seven"))
+    assert _holds("on 22 March, in the pavilion", ("22 March",))
+    assert not _holds("17 or 7.5", ("7",))
