@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import tomllib
 from pathlib import Path
@@ -26,42 +27,52 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 #: What the configuration formats allow, of what is used here or near it: a misspelt key must fail.
-_RAY = {"cluster_name", "min_workers", "max_workers", "docker", "provider", "auth", "file_mounts",
-        "head_start_ray_commands", "worker_start_ray_commands"}  # fmt: skip
 _VLLM = {"model", "distributed-executor-backend", "tensor-parallel-size", "pipeline-parallel-size", "max-model-len",
          "enable-auto-tool-choice", "tool-call-parser", "reasoning-parser", "host", "port"}  # fmt: skip
-_SERVICE = {"image", "ports", "volumes", "restart"}
+_SERVICE = {"build", "command", "deploy", "entrypoint", "environment", "image", "network_mode", "ports", "restart",
+            "shm_size", "volumes"}  # fmt: skip
 
 
 def test_the_worked_deployment_parses_and_fits_together() -> None:
     folder = ROOT / "docs" / "deploy"
     settings = Settings.model_validate(tomllib.loads((folder / "settings.toml").read_text()))
-    compose, ray, vllm = (
-        yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("compose", "ray-cluster", "vllm")
+    head, worker, vllm = (
+        yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("head", "worker", "vllm")
     )
-    assert set(ray) <= _RAY and set(vllm) <= _VLLM
-    assert set(compose) == {"services", "volumes"}
-    assert all(set(one) <= _SERVICE for one in compose["services"].values())
+    assert set(vllm) <= _VLLM
+    for machine in (head, worker):
+        assert set(machine) == {"services", "volumes"}
+        used = [volume for one in machine["services"].values() for volume in one["volumes"]]
+        assert {name for volume in used if (name := volume.split(":")[0])[0] not in "./"} == set(
+            machine["volumes"]
+        )
+        assert all(set(one) <= _SERVICE for one in machine["services"].values())
+
+    serving, ray = head["services"]["vllm"], worker["services"]["ray"]
+    started, joined = serving["command"][0], " ".join(ray["entrypoint"])
+    address = serving["environment"]["VLLM_HOST_IP"]
+    assert f"--node-ip-address={address} " in started
+    assert f"--node-ip-address={ray['environment']['VLLM_HOST_IP']}" in joined and "--block" in joined
+    port = re.search(r"--port=(\d+)", started)
+    assert port and f"--address={address}:{port[1]}" in joined
+    config = re.search(r"vllm serve --config (\S+)", started)
+    assert config and f"./vllm.yaml:{config[1]}:ro" in serving["volumes"]
+    for one in (serving, ray):  # both see their GPUs and each other
+        (device,) = one["deploy"]["resources"]["reservations"]["devices"]
+        assert device["capabilities"] == ["gpu"] and one["network_mode"] == "host" and one["build"] == "."
+    assert serving["environment"]["VLLM_API_KEY"].startswith("${LLMOS_KERNEL_TOKEN:?")
+    assert re.search(r'FROM vllm/vllm-openai:v[\d.]+\nRUN pip install .*"ray\[cgraph\]==[\d.]+"',
+                     (folder / "Dockerfile").read_text())  # fmt: skip
 
     assert settings.model.kernel_url == f"http://{vllm['host']}:{vllm['port']}"
     assert settings.model.context == vllm["max-model-len"]
-    head, workers = ray["provider"]["head_ip"], ray["provider"]["worker_ips"]
-    assert vllm["host"] == head and ray["min_workers"] == ray["max_workers"] == len(workers)
-    assert vllm["distributed-executor-backend"] == "ray"
-    assert vllm["pipeline-parallel-size"] == 1 + len(workers)  # a stage a machine
-    port = re.search(r"--port=(\d+)", " ".join(ray["head_start_ray_commands"]))
-    assert port and f"--address={head}:{port[1]}" in " ".join(ray["worker_start_ray_commands"])
-    mounted = ray["file_mounts"]
-    assert all((folder / source).is_file() for source in mounted.values())
-    assert all(
-        target in (folder / "ray-cluster.yaml").read_text().split("cluster_name")[0] for target in mounted
-    )
+    assert vllm["host"] == address and vllm["distributed-executor-backend"] == "ray"
+    assert vllm["pipeline-parallel-size"] == len((head, worker))  # a stage a machine
 
-    chroma = settings.plugins.options["disk"]["chroma_url"]
-    assert compose["services"]["chroma"]["ports"][0].startswith(chroma.removeprefix("http://"))
-    assert {volume.split(":")[0] for volume in compose["services"]["chroma"]["volumes"]} == set(
-        compose["volumes"]
-    )
+    chroma = head["services"]["chroma"]
+    assert chroma["ports"][0].startswith(settings.plugins.options["disk"]["chroma_url"].removeprefix("http://"))
+    release = importlib.metadata.version("chromadb").split(".")[0]
+    assert chroma["image"].startswith(f"chromadb/chroma:{release}.")
 
 
 def test_every_verb_has_help() -> None:

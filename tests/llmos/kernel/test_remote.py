@@ -149,7 +149,7 @@ MODELS = {"data": [{"id": "m", "max_model_len": 4096}]}
 async def test_thoughts_and_calls_come_back_as_parts() -> None:
     stream = sse(
         '{"choices": [{"index": 0, "delta": {"reasoning_content": "I "}}]}',
-        '{"choices": [{"index": 0, "delta": {"reasoning_content": "think."}}]}',
+        '{"choices": [{"index": 0, "delta": {"reasoning": "think."}}]}',  # as newer vLLM calls it
         '{"choices": [{"index": 0, "delta": {"content": "So."}}]}',
         '{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{\\"a\\""}}]}}]}',
         '{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}]}, "finish_reason": "tool_calls"}]}',
