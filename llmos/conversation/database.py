@@ -109,7 +109,11 @@ class Database:
         aside = self._set_aside()
         connection = self._connect(self.path)
         chats, messages = salvage(aside, connection)
-        saved = f"; {chats} chats with {messages} messages could be read and were copied" if chats else ""
+        saved = (
+            f"; {_some(chats, 'chat')} with {_some(messages, 'message')} could be read and copied"
+            if chats
+            else ""
+        )
         self.notices.append(
             f"The store {self.path} was damaged ({why}): it was set aside as {aside} "
             f"and a new one begun{saved}."
@@ -227,6 +231,10 @@ class Database:
                     self._connection.execute("PRAGMA optimize")
             self._connection.close()
             self._closed = True
+
+
+def _some(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def is_damage(error: BaseException) -> bool:

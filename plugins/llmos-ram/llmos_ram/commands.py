@@ -8,7 +8,7 @@ from typing import Any
 from llmos.plugins import Command, CommandContext, CommandResult, Parameter
 from llmos.types import USER_LABELS, Page
 from llmos_ram import memories as memory_facts
-from llmos_ram.figures import chat_figures
+from llmos_ram.figures import chat_figures, count
 from llmos_ram.pager import Pager, when
 from llmos_ram.summaries import by, span_of, work_through
 from llmos_ram.summary_rows import Summary
@@ -93,7 +93,10 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
         chat_id = chat or context.chat_id
         if not chat_id:
             known = pager().store.chats()
-            lines = [f"{one}  {int(pager().store.turn_figures(one)['turns'])} turns" for one in known]
+            lines = [
+                f"{one}  {count(int(pager().store.turn_figures(one)['turns']), 'turn', 'turns')}"
+                for one in known
+            ]
             text = (
                 "Chats with pages (name one with --chat):\n" + "\n".join(lines)
                 if lines
@@ -110,7 +113,8 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             for page in pages
         ]
         lines += [
-            f"summary {one.row} of {len(one.pages)} pages, {span_of(one)}, {by(one)}: {one.text[:60]!r}"
+            f"summary {one.row} of {count(len(one.pages), 'page', 'pages')}, {span_of(one)}, {by(one)}:"
+            f" {one.text[:60]!r}"
             for one in summaries
         ]
         return CommandResult(
@@ -182,7 +186,7 @@ def commands(pager: Callable[[], Pager]) -> list[Command]:
             gone = pager().forget_chat(chat)
         else:
             return CommandResult("Name a chat with --chat, or say --deleted for chats that are gone.", ok=False)
-        return CommandResult(f"{gone} pages are forgotten.", {"pages": gone})
+        return CommandResult(f"{count(gone, 'page is', 'pages are')} forgotten.", {"pages": gone})
 
     text = Parameter("text", "the fact, in a sentence", required=True)
     chat = Parameter("chat", "id of the chat", option=True, default="")

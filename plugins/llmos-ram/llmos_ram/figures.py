@@ -16,7 +16,7 @@ class ChatFigures:
     """Figures of one chat.
 
     Attributes:
-        window_tokens, context_size: tokens in the window now, and those that fit.
+        window_tokens, context_size: tokens of the pages in the window now, and tokens that fit.
         window_pages, swapped_pages, summaries: how many there are.
         turns: turns that asked for pages.
         evicted: pages that were evicted.
@@ -46,6 +46,14 @@ class ChatFigures:
     kv: KvState
 
     @property
+    def used_tokens(self) -> int:
+        """Tokens that the model holds of this chat: pages, template and tools; as the status bar shows them.
+
+        Where it holds none (the chat was not answered yet, or is not loaded), those of the pages.
+        """
+        return self.kv.tokens or self.window_tokens
+
+    @property
     def hit_ratio(self) -> float | None:
         """Share of searching turns that brought something; None before the first search."""
         return self.hits / self.searched if self.searched else None
@@ -64,6 +72,7 @@ class ChatFigures:
         """As JSON-able data."""
         return {
             **asdict(self),
+            "used_tokens": self.used_tokens,
             "hit_ratio": self.hit_ratio,
             "evaluated_a_turn": self.evaluated_a_turn,
             "cached_share": self.cached_share,
@@ -89,16 +98,18 @@ class ChatFigures:
             else "no turn counted yet"
         )
         return [
-            f"Pages: {self.window_pages} in the window, {self.swapped_pages} swapped out, "
-            f"{_count(self.summaries, 'summary', 'summaries')}",
+            f"Pages: {self.window_pages} in the window ({self.window_tokens:,} tokens; template and tools add "
+            f"theirs), {self.swapped_pages} swapped out, "
+            f"{count(self.summaries, 'summary', 'summaries')}",
             f"KV cache: {cache}",
             f"Evaluated: {evaluated}",
-            f"Recall: {hits}; {_count(self.recalled, 'page', 'pages')} back ({self.recalled_tokens:,} tokens), "
+            f"Recall: {hits}; {count(self.recalled, 'page', 'pages')} back ({self.recalled_tokens:,} tokens), "
             f"{self.evicted} evicted",
         ]
 
 
-def _count(number: int, one: str, many: str) -> str:
+def count(number: int, one: str, many: str) -> str:
+    """A number with its word."""
     return f"{number:,} {one if number == 1 else many}"
 
 

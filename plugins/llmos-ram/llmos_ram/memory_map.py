@@ -9,7 +9,7 @@ from typing import Any
 
 from llmos.plugins import Element
 from llmos.types import Page, UserError
-from llmos_ram.figures import ChatFigures, chat_figures
+from llmos_ram.figures import ChatFigures, chat_figures, count
 from llmos_ram.pager import Pager, when
 from llmos_ram.summaries import by, span_of
 from llmos_ram.trace import trace
@@ -123,9 +123,8 @@ class MemoryMap:
             for one in pager.store.summaries(self._chat, [int(key)]):
                 texts = pager.store.pages(one.pages)
                 said = [f"{texts[row].role}: {texts[row].text}" for row in one.pages if row in texts]
-                head = (
-                    f"Summary {one.row} of {len(said)} pages, {span_of(one)}, {by(one)}; {_labels(one.labels)}."
-                )
+                of = count(len(said), "page", "pages")
+                head = f"Summary {one.row} of {of}, {span_of(one)}, {by(one)}; {_labels(one.labels)}."
                 return f"{head}\n\n{_quoted(one.text)}\n\nIts pages:\n\n{_quoted(chr(10).join(said))}"
         page = next((page for page in pages if page.id == key), None) if kind == "page" else None
         if page is None:
@@ -202,7 +201,7 @@ def _actions() -> Element:
 
 
 def _window_bar(figures: ChatFigures) -> dict[str, Any]:
-    return {"done": figures.window_tokens, "total": max(figures.context_size, 1), "text": "tokens"}
+    return {"done": figures.used_tokens, "total": max(figures.context_size, 1), "text": "tokens"}
 
 
 def _page_table(pages: Sequence[Page]) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 Only what has left the window is ever looked for by meaning, so a vector may come late. The user's
 text is embedded to search with; that vector is its page's own, so nothing is embedded twice.
+
+The embedder takes one text after the other. A query must not stand behind a batch of pages, nor
+share the processor with one before the model begins: pages are handed over one by one, none while a
+turn is being prepared.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,10 +22,12 @@ from llmos_ram.chat_rows import ChatRows
 from llmos_ram.store import RamStore
 from llmos_ram.vectors import ChatVectors
 
-#: Pages in one call of the embedder: a turn that begins meanwhile waits for no more than these.
+#: Pages whose vectors are written together.
 BATCH = 8
 #: Seconds without a turn after which pages are embedded, and pages at which it is not waited for.
-PAUSE, BACKLOG = 0.25, 32
+PAUSE, BACKLOG = 0.25, 64
+#: Seconds that a turn may need from its search to the model's beginning; no page is embedded in them.
+PREPARING = 0.03
 #: Longest text that is embedded, in characters.
 LONGEST = 2_000
 #: Key of the vectors of all chats.
@@ -48,6 +55,11 @@ class PageVectors:
 
     # Queries.
 
+    def turn_begins(self) -> None:
+        """A turn is being prepared: pages wait."""
+        with self._lock:
+            self._last_turn = time.monotonic()
+
     def query(self, text: str, embedder: str) -> np.ndarray:
         """Normalised vector [width] of a text; the last ones are remembered."""
         key = (embedder, text[:LONGEST])
@@ -57,6 +69,7 @@ class PageVectors:
                 return self._queries[key]
         vector = np.asarray(self._host.embed([key[1]])[0], dtype=np.float32)
         with self._lock:
+            self._last_turn = time.monotonic()
             self._queries[key] = vector
             while len(self._queries) > 16:
                 self._queries.popitem(last=False)
@@ -105,23 +118,32 @@ class PageVectors:
                     kinds = [pages[numbers[at]].tells for at in own]
                     held.add([numbers[at] for at in own], vectors[own], kinds)
 
-    def embed_new(self, limit: int = 256) -> int:
+    def embed_new(self, limit: int = 256, go_on: Callable[[], bool] = lambda: True) -> int:
         """Give vectors to pages that have none, newest first; returns how many got one.
 
         One caller at a time: others return at once, the one at work takes their pages too.
+
+        Args:
+            limit: at most this many pages, by whole batches.
+            go_on: asked before each page; where it says no, what is made by then is kept.
         """
         if not self._embedding.acquire(blocking=False):
             return 0
         try:
             embedder, done = self._host.embedder_id(), 0
             while embedder and done < limit and not self._closed.is_set():
-                missing = self._store.without_vectors(embedder, BATCH)
-                if not missing:
+                pages = self._store.pages(self._store.without_vectors(embedder, BATCH))
+                missing = sorted(pages, reverse=True)
+                made: list[list[float]] = []
+                for row in missing:
+                    if self._closed.is_set() or not go_on():
+                        break
+                    made += self._host.embed([pages[row].text[:LONGEST]])
+                if made:
+                    self._keep(missing[: len(made)], np.asarray(made, dtype=np.float32), embedder)
+                    done += len(made)
+                if not missing or len(made) < len(missing):
                     break
-                pages = self._store.pages(missing)
-                made = self._host.embed([pages[row].text[:LONGEST] for row in missing])
-                self._keep(missing, np.asarray(made, dtype=np.float32), embedder)
-                done += len(missing)
             return done
         finally:
             self._embedding.release()
@@ -143,7 +165,7 @@ class PageVectors:
         done = 0
         try:
             while not job.cancelled and self._may_begin(job):
-                count = self.embed_new(BATCH)
+                count = self.embed_new(BATCH, lambda: self._may_begin(job))
                 if not count:
                     return
                 done += count
@@ -153,12 +175,15 @@ class PageVectors:
                 self._working = False
 
     def _may_begin(self, job: Job) -> bool:
-        """Wait for a pause in the talk, or until so much is missing that it cannot wait; False: give up."""
+        """Wait for a pause in the talk, where much is missing for a short one; False: give up."""
         embedder = self._host.embedder_id()
         while not (job.cancelled or self._closed.is_set()):
             with self._lock:
-                left = self._last_turn + PAUSE - time.monotonic()
-            if left <= 0 or len(self._store.without_vectors(embedder, BACKLOG)) >= BACKLOG:
+                since = time.monotonic() - self._last_turn
+            if since >= PAUSE:
                 return True
-            self._closed.wait(left)
+            many = len(self._store.without_vectors(embedder, BACKLOG)) >= BACKLOG
+            if many and since >= PREPARING:
+                return True
+            self._closed.wait((PREPARING if many else PAUSE) - since)
         return False

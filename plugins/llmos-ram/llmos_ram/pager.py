@@ -164,6 +164,7 @@ class Pager:
         """Pages to bring in for a turn: pinned and matching memories, then recalled pages."""
         began = time.perf_counter()
         self.last_chat = turn.chat_id
+        self.vectors.turn_begins()
         rows = self._chat(turn.chat_id)
         with self._lock:
             rows.follow(turn.messages, turn.user.parent_id, lambda new: self.index(turn.chat_id, new))

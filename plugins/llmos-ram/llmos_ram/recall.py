@@ -93,24 +93,21 @@ def search(
         limit: at most this many.
     """
     terms = content_words(text)
-    similar = vectors.scores(query_vector) if vectors is not None and query_vector is not None else None
     names = any(letter.isdigit() for term in terms for letter in term)
     weights = (IDENTIFIER_WEIGHT, 1.0) if names else (1.0, 1.0)
     scores: dict[int, float] = {}
     by_words: set[int] = set()
     by_meaning: set[int] = set()
-    for tells, weight in ((TELLS, 1.0), (ANSWERS, QUESTION_WEIGHT)):
-        words = store.search_words(terms, chat_id, DEPTH + len(without), tells)
-        dense: list[int] = []
-        if vectors is not None and similar is not None:
-            dense = vectors.nearest(similar, DEPTH + len(without), tells)
-        lists = [
-            [row for row in rows if row not in without and (within is None or row in within)][:DEPTH]
-            for rows in (words, dense)
-        ]
-        by_words.update(lists[0])
-        by_meaning.update(lists[1])
-        scores.update({row: weight * score for row, score in fuse(lists, weights=weights).items()})
+    kinds = (TELLS, ANSWERS)
+    told = store.search_kinds(terms, chat_id, DEPTH, kinds, within, without)
+    for tells, weight, words in zip(kinds, (1.0, QUESTION_WEIGHT), told, strict=True):
+        near: list[int] = []
+        if vectors is not None and query_vector is not None:
+            near = vectors.nearest(query_vector, DEPTH + len(without), tells)
+            near = [row for row in near if row not in without and (within is None or row in within)][:DEPTH]
+        by_words.update(words)
+        by_meaning.update(near)
+        scores.update({row: weight * score for row, score in fuse((words, near), weights=weights).items()})
     best = sorted(scores, key=lambda row: (-scores[row], -row))[: max(limit, VERSIONS_AMONG)]
     pages = store.pages(best)
     found: list[Recalled] = []

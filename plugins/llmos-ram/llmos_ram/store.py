@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from llmos.types import Labels
-from llmos_ram.page_words import PageWords, index_words, kind_of, upgrade
+from llmos_ram.page_words import PageWords, kind_of, upgrade
 from llmos_ram.summary_rows import SUMMARY_SCHEMA, SummaryRows
 from llmos_ram.summary_rows import labels_from_json as labels_from_json
 from llmos_ram.summary_rows import labels_to_json as labels_to_json
@@ -38,7 +38,6 @@ CREATE TABLE IF NOT EXISTS pages (
     summary_row INTEGER,
     tells INTEGER NOT NULL DEFAULT 2
 );
-CREATE INDEX IF NOT EXISTS pages_chat ON pages(chat_id, row);
 CREATE VIRTUAL TABLE IF NOT EXISTS pages_fts USING fts5(text, chat, tokenize = 'porter unicode61');
 CREATE TABLE IF NOT EXISTS memories (
     row INTEGER PRIMARY KEY,
@@ -157,8 +156,7 @@ class RamStore(PageWords, SummaryRows):
                     if cursor.rowcount:
                         row = int(cursor.lastrowid or 0)
                         self._db.execute(
-                            "INSERT INTO pages_fts(rowid, text, chat) VALUES (?, ?, ?)",
-                            (row, text, index_words(chat_id, tells)),
+                            "INSERT INTO pages_fts(rowid, text, chat) VALUES (?, ?, '')", (row, text)
                         )
                         new.append(row)
                 self._db.execute("COMMIT")
@@ -181,7 +179,7 @@ class RamStore(PageWords, SummaryRows):
             self._db.execute("COMMIT")
 
     def vectors(self, chat_id: str, embedder: str) -> tuple[list[int], np.ndarray, list[int]]:
-        """Of a chat's pages: rows, vectors [rows, width] (float32), what they are; empty: all chats."""
+        """Of a chat's pages: rows, vectors [rows, width] (float16), what they are; empty: all chats."""
         where = "embedder = ? AND vector IS NOT NULL" + (" AND chat_id = ?" if chat_id else "")
         found = self._all(
             f"SELECT row, vector, tells FROM pages WHERE {where} ORDER BY row",
@@ -189,9 +187,9 @@ class RamStore(PageWords, SummaryRows):
             *([chat_id] if chat_id else []),
         )
         if not found:
-            return [], np.zeros((0, 0), dtype=np.float32), []
+            return [], np.zeros((0, 0), dtype=np.float16), []
         matrix = np.frombuffer(b"".join(vector for _, vector, _ in found), dtype=np.float16)
-        vectors = matrix.reshape(len(found), -1).astype(np.float32)
+        vectors = matrix.reshape(len(found), -1)
         return [row for row, _, _ in found], vectors, [tells for _, _, tells in found]
 
     def without_vectors(self, embedder: str, limit: int = 64) -> list[int]:
