@@ -8,106 +8,35 @@ the fact among the last messages that fit?) and with BM25 alone under the same b
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from llmos.bench.figures import Figure, figure
-from llmos.bench.paging_baselines import NewTokens, PlainWords, SlidingWindow
 from llmos.bench.paging_facts import Fact, changed, filler, make_facts, never_told
+from llmos.bench.paging_long import long_chat
 from llmos.bench.paging_nested import nested
+from llmos.bench.paging_parts import Parts
+from llmos.bench.paging_turn import WINDOW, Run, Tally, percentile, say_turn
 from llmos.conversation.conversation import Conversation
 from llmos.conversation.session import Session, open_session
 from llmos.settings import Folders, Settings
-from llmos.types import PageOut, PrefillProgress, TurnDone
 
-_WINDOW = 2048
 Say = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of one run."""
-
-    asked: int = 0
-    found: int = 0
-    by_sliding: int = 0
-    by_words: int = 0
-    newer_first: int = 0
-    superseded: int = 0
-    evictions: int = 0
-    prefilled: int = 0
-    prefilled_sliding: int = 0
-    new_tokens: int = 0
-    turns: int = 0
-    never_tokens: list[int] = field(default_factory=list)
-    overhead: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Run:
-    """A chat under measurement, with what it is compared with."""
-
-    session: Session
-    conversation: Conversation
-    sliding: SlidingWindow = field(default_factory=lambda: SlidingWindow(_WINDOW))
-    words: PlainWords = field(default_factory=PlainWords)
-    new: NewTokens = field(default_factory=NewTokens)
 
 
 def settings(model: str) -> Settings:
     """Only the RAM plugin, a 2,048-token window, short greedy answers."""
     made = Settings()
-    made.model.context = _WINDOW
+    made.model.context = WINDOW
     made.model.name = model
     made.chat.temperature = 0.0
     made.chat.max_tokens = 4
     made.plugins.disabled = ["disk", "web", "code", "mcp", "reason"]
     return made
-
-
-async def say_turn(run: Run, text: str, tally: Tally, *, compare: bool = True) -> None:
-    """One turn; counts evictions, evaluated and new tokens, and the time before evaluation begins.
-
-    Args:
-        run: the chat.
-        text: what is said.
-        tally: takes the counts.
-        compare: also what the turn is to a sliding window and to plain BM25.
-    """
-    conversation = run.conversation
-    evicted, stats = 0, None
-    began, processor, first = time.perf_counter(), time.process_time(), False
-    async for event in conversation.send(text, options={"max_tokens": 4}):
-        if isinstance(event, PrefillProgress) and not first:
-            first = True
-            tally.overhead.append(time.perf_counter() - began)
-            tally.processor.append(time.process_time() - processor)
-        elif isinstance(event, PageOut):
-            evicted += 1
-        elif isinstance(event, TurnDone) and event.stats is not None:
-            stats = event.stats
-    tally.turns += 1
-    tally.evictions += evicted
-    if stats is None:
-        return
-    tally.prefilled += stats.prompt_tokens - stats.cached_tokens
-    tally.new_tokens += await run.new.of_turn(run.session, conversation, stats, bool(evicted))
-    if compare:
-        said = [slot.page for slot in conversation.window.slots[-2:]]
-        tokens = [page.tokens or len(await run.session.kernel.tokenize(page.text)) for page in said]
-        lengths = [(page.text, length) for page, length in zip(said, tokens, strict=True)]
-        before = run.sliding.evaluated
-        run.sliding.add(*lengths)
-        tally.prefilled_sliding += run.sliding.evaluated - before
-        run.words.add(*lengths)
 
 
 def in_window(conversation: Conversation, text: str) -> bool:
@@ -121,8 +50,18 @@ def place_of(conversation: Conversation, text: str) -> int:
     return next((place for place, page in enumerate(pages) if text in page.text), -1)
 
 
-async def dialogue(session: Session, seed: int, turns: int, planted: int, say: Say) -> tuple[Tally, Tally]:
+async def dialogue(
+    session: Session, seed: int, turns: int, planted: int, say: Say, parts: Parts | None = None
+) -> tuple[Tally, Tally]:
     """One seeded dialogue: facts in the first two thirds, questions in the last third.
+
+    Args:
+        session: the program.
+        seed: of the dialogue.
+        turns: how many.
+        planted: facts in it.
+        say: takes progress.
+        parts: books where the time goes.
 
     Returns:
         counts for questions in the same words, and in other words.
@@ -130,7 +69,7 @@ async def dialogue(session: Session, seed: int, turns: int, planted: int, say: S
     rng = random.Random(f"paging-{seed}")
     facts = make_facts(planted, rng)
     updates = {place: new for place, fact in enumerate(facts[: planted // 4]) if (new := changed(fact, rng))}
-    run = Run(session, session.conversation())
+    run = Run(session, session.conversation(), parts=parts)
     conversation = run.conversation
     tallies = Tally(), Tally()
     told: list[str] = [fact.told for fact in facts] + [new.told for new in updates.values()]
@@ -168,7 +107,7 @@ async def _ask(run: Run, fact: Fact, newer: Fact | None, tally: Tally, *, paraph
     current = newer or fact
     question = fact.paraphrase if paraphrase else fact.asked
     tally.by_sliding += run.sliding.holds(current.told)
-    tally.by_words += run.words.finds(current.told, question, _WINDOW // 6)
+    tally.by_words += run.words.finds(current.told, question, WINDOW // 6)
     await say_turn(run, question, tally)
     found, ordered = in_window(run.conversation, current.told), True
     tally.asked += 1
@@ -202,6 +141,7 @@ async def _run(
     words: bool,
     low_water: float | None,
     say: Say,
+    parts: Parts | None = None,
 ) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="llmos-paging-") as folder:
         root = Path(folder)
@@ -218,33 +158,21 @@ async def _run(
             same, other = Tally(), Tally()
             for seed in seeds:
                 for whole, part in zip(
-                    (same, other), await dialogue(session, seed, turns, planted, say), strict=True
+                    (same, other), await dialogue(session, seed, turns, planted, say, parts), strict=True
                 ):
                     _add(whole, part)
             figures = _figures(same, other, bool(embedder)) if seeds else []
             if seeds:
                 figures += await nested(session, seeds[0], say)
             if long_turns:
-                figures += await _long(session, long_turns, say)
+                figures += await long_chat(session, long_turns, say, parts)
         return figures
-
-
-def _memory() -> float:
-    """Resident memory of this process in MB."""
-    import psutil
-
-    return float(psutil.Process().memory_info().rss) / 1e6
 
 
 def _add(whole: Tally, part: Tally) -> None:
     for name in Tally.__dataclass_fields__:
         value = getattr(part, name)
         setattr(whole, name, getattr(whole, name) + value)
-
-
-def _percentile(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 def _figures(same: Tally, other: Tally, meaning: bool) -> list[Figure]:
@@ -282,52 +210,15 @@ def _figures(same: Tally, other: Tally, meaning: bool) -> list[Figure]:
             "tokens",
         ),
         figure("evaluated to new and recalled tokens", prefilled / new, "ratio", "<=", 1.1),
-        figure("overhead of a turn, median", 1e3 * _percentile(same.overhead + other.overhead, 0.5), "ms"),
+        figure("overhead of a turn, median", 1e3 * percentile(same.overhead + other.overhead, 0.5), "ms"),
         figure(
-            "overhead of a turn, p99", 1e3 * _percentile(same.overhead + other.overhead, 0.99), "ms", "<=", 30
+            "overhead of a turn, p99", 1e3 * percentile(same.overhead + other.overhead, 0.99), "ms", "<=", 30
         ),
         figure(
             "processor time of the program in it, median",
-            1e3 * _percentile(same.processor + other.processor, 0.5),
+            1e3 * percentile(same.processor + other.processor, 0.5),
             "ms",
         ),
-    ]
-
-
-async def _long(session: Session, turns: int, say: Say) -> list[Figure]:
-    """One long chat: does the overhead of a turn grow, does memory?"""
-    rng = random.Random("paging-long")
-    facts = make_facts(200, rng)
-    run, tally = Run(session, session.conversation()), Tally()
-    memory: list[float] = []
-    step = max(1, turns // 10)
-    for number in range(turns):
-        fact = facts[number % len(facts)]
-        text = fact.asked if number > 400 and number % 5 == 0 else fact.told if number % 7 == 0 else filler(rng)
-        await say_turn(run, text, tally, compare=False)
-        if (number + 1) % step == 0:
-            memory.append(_memory())
-            last = tally.overhead[-step:]
-            say(
-                f"long chat: turn {number + 1} of {turns}, overhead {1e3 * _percentile(last, 0.5):.0f} ms, "
-                f"p99 {1e3 * _percentile(last, 0.99):.0f} ms, {memory[-1]:.0f} MB"
-            )
-    parts = [tally.overhead[at : at + step] for at in range(0, turns, step)][:10]
-    medians = [_percentile(part, 0.5) for part in parts]
-    # What a logarithm grows by between the middles of the two tenths.
-    bound = math.log(0.95 * turns) / math.log(0.15 * turns) if turns >= 100 else 2.0
-    grown = medians[-1] / max(1e-9, medians[1])
-    ratio = tally.prefilled / max(1, tally.new_tokens)
-    whole = 1e3 * _percentile(tally.overhead, 0.99)
-    return [
-        figure(f"overhead of a turn over {turns} turns, p99", whole, "ms", "<=", 30),
-        *(
-            figure(f"overhead, p99 of turns {at * step + 1} to {(at + 1) * step}", 1e3 * value, "ms")
-            for at, value in enumerate(_percentile(part, 0.99) for part in parts)
-        ),
-        figure("median overhead, last tenth to second tenth", grown, "ratio", "<=", bound),
-        figure("memory growth from the second tenth to the last", memory[-1] - memory[1], "MB", "<=", 64),
-        figure("evaluated to new tokens over the long chat", ratio, "ratio"),
     ]
 
 
@@ -340,6 +231,7 @@ def run(
     long: int = 0,
     words: int = 0,
     low_water: str = "",
+    parts: int = 0,
     quick: bool = False,
     say: Say = lambda text: None,
     **_: Any,
@@ -355,6 +247,7 @@ def run(
         long: turns of the long chat; 0 leaves it out.
         words: 1 searches by words alone.
         low_water: share of the window that stays after an eviction; empty takes the program's own.
+        parts: 1 tells where the time of a turn goes before evaluation, in all, evicting and the slowest turns.
         quick: one short dialogue.
         say: takes progress.
     """
@@ -362,4 +255,11 @@ def run(
         seeds, turns, facts = 1, 90, 24
     low = float(low_water) if low_water else None
     numbers = range(int(first), int(first) + int(seeds))
-    return asyncio.run(_run(model, numbers, int(turns), int(facts), int(long), bool(int(words)), low, say))
+    booked = Parts() if int(parts) else None
+    with booked.measure() if booked else nullcontext():
+        figures = asyncio.run(
+            _run(model, numbers, int(turns), int(facts), int(long), bool(int(words)), low, say, booked)
+        )
+    for line in booked.lines() if booked else []:
+        say(line)
+    return figures

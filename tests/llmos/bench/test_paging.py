@@ -46,7 +46,7 @@ def test_chains_lead_from_key_to_key() -> None:
 def test_a_short_dialogue_is_measured_on_the_whole_path(tmp_path: Path) -> None:
     model = write_random_gguf(tmp_path / "tiny.gguf", TINY)
     said: list[str] = []
-    figures = paging.run(str(model), seeds=1, turns=24, facts=6, long=20, words=1, say=said.append)
+    figures = paging.run(str(model), seeds=1, turns=24, facts=6, long=20, words=1, parts=1, say=said.append)
     found = {one.name: one for one in figures}
     assert found["in the window, asked in the same words"].value == 1.0
     assert all(found[f"nested lookups, depth {depth}"].value == 1.0 for depth in DEPTHS)
@@ -54,3 +54,11 @@ def test_a_short_dialogue_is_measured_on_the_whole_path(tmp_path: Path) -> None:
     assert 0 < found["overhead of a turn, median"].value <= found["overhead of a turn, p99"].value
     assert found["memory growth from the second tenth to the last"].unit == "MB"
     assert said[0].startswith("by words alone")
+    parts = {
+        line[:46].strip(): [float(value) for value in line[46:].split()] for line in said if "." in line[46:]
+    }
+    turns, whole = parts["turns"], parts["before evaluation begins"]
+    assert turns[0] >= 20 and turns[2] == 1
+    assert (
+        whole[2] >= whole[0] >= parts["bring pages"][0] > parts["ram: context"][0] > parts["ram: words"][0] > 0
+    )
