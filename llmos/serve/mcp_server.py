@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmos import __version__
-from llmos.guard.api import WindowState
+from llmos.guard.api import Decision, WindowState
 from llmos.plugins.contributions import ToolContext
 from llmos.types import (
     USER_LABELS,
@@ -20,6 +20,7 @@ from llmos.types import (
     Page,
     ToolCall,
     ToolResult,
+    ToolSpec,
     UserError,
 )
 
@@ -39,10 +40,7 @@ class ToolDesk:
 
     def __init__(self, session: Session, *, trust_client: bool = False) -> None:
         self._session = session
-        labels = USER_LABELS if trust_client else CLIENT
-        self._window = WindowState(
-            "mcp-client", pages=[Page("A call of another program.", labels=labels)], face_can_ask=False
-        )
+        self._window = _window(USER_LABELS if trust_client else CLIENT)
 
     async def tools(self) -> list[Any]:
         """The tools on offer, as the SDK's own objects."""
@@ -67,13 +65,23 @@ class ToolDesk:
         call = ToolCall(name, arguments)
         decision = self._session.guard.decide(call, spec, self._window)
         if decision.verdict != "allow":
-            return ToolResult(
-                f"{name} was refused: {decision.reason} Nobody can be asked here; "
-                "`llmos serve --mcp --trust-client` decides such calls as the user's own.",
-                ok=False,
-            )
+            return ToolResult(f"{name} was refused: {self._why(call, spec, decision)}", ok=False)
         result: ToolResult = await self._plugins.call_tool(call, ToolContext("mcp-client"))
         return self._session.guard.label_result(spec, result, self._window)
+
+    def _why(self, call: ToolCall, spec: ToolSpec, decision: Decision) -> str:
+        """Why a call does not run, and what would let it, where something would."""
+        why = decision.reason
+        if decision.verdict == "ask":
+            why += " Nobody can be asked here."
+        if self._session.guard.decide(call, spec, _window(USER_LABELS)).verdict == "allow":
+            why += " `llmos serve --mcp --trust-client` decides such calls as the user's own."
+        return why
+
+
+def _window(labels: Labels) -> WindowState:
+    """A window that holds nothing but the call; a question of the policy is a refusal here."""
+    return WindowState("mcp-client", pages=[Page("A call of another program.", labels=labels)])
 
 
 def make_server(desk: ToolDesk) -> Any:
