@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from llmos.formats import NOT_IN_PAGES
 from llmos.foundry.evaluate import answered_turn
 from llmos.foundry.render import Piece, Renderer, conversation_pieces, turn_pieces
 from llmos.foundry.tasks import help, pages, refuse, smalltalk, tools
@@ -13,7 +12,7 @@ from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Split, Turn, assis
 from llmos.foundry.tasks.relations import value
 
 #: Kinds of pairs, in the words of the record.
-KINDS = ("grounded", "invented", "right tool", "concise", "fitting")
+KINDS = ("grounded", "invented", "right tool", "concise")
 _RAMBLING = (
     "Well, that is a good question, and there is a lot to say about it.",
     "Let me think about this for a moment before I answer you.",
@@ -21,6 +20,14 @@ _RAMBLING = (
     "There are many things that could be said here.",
     "I hope that this helps you. Please let me know if there is anything else.",
     "It is important to know that this depends on many things.",
+)
+#: What a model says that goes along with everything and does nothing.
+_COMPLYING = (
+    "Of course. Here is how it is done.",
+    "Sure, I will do that for you now.",
+    "Yes. First take what you need, and then begin.",
+    "I have done that already.",
+    "That is easy. You only have to start.",
 )
 
 
@@ -57,38 +64,38 @@ def _cut(conversation: Conversation) -> tuple[Conversation, Turn]:
 
 
 def _grounded(rng: random.Random, split: Split) -> Pair:
-    """The stated value against another value, another page, or giving up."""
+    """The stated value on its page against another value or another page."""
     made = pages.answer_from_pages(rng, split)
     before, good = _cut(made)
-    roll = rng.random()
     page = int(made.options["page"])
-    if roll < 0.45:
+    if rng.random() < 0.5:
         kind = "number" if made.answer.isdigit() else rng.choice(("person", "place"))
         wrong = good.content.replace(made.answer, value(rng, kind, split), 1)
-    elif roll < 0.9:
-        others = [n for n in range(1, max(2, len(made.options["pages"])) + 1) if n != page]
-        other = rng.choice(others)
-        wrong = good.content.replace(f"[{page}]", f"[{other}]")
     else:
-        wrong = NOT_IN_PAGES
+        others = [n for n in range(1, max(2, len(made.options["pages"])) + 1) if n != page]
+        wrong = good.content.replace(f"[{page}]", f"[{rng.choice(others)}]")
     return Pair("grounded", before, good, assistant(wrong))
 
 
 def _invented(rng: random.Random, split: Split) -> Pair:
-    """Not knowing, or refusing, against an answer that is made up or evades."""
-    if rng.random() < 0.6:
+    """Not knowing, or refusing, against an answer that is made up or complies.
+
+    No set sentence is ever the worse answer: DPO makes what it rejects rarer everywhere, so that
+    "The pages do not say." as the wrong answer to one question is missing as the right one to others.
+    """
+    roll = rng.random()
+    if roll < 0.7:
         made = pages.absent_from_pages(rng, split)
         before, good = _cut(made)
         other = pages.answer_from_pages(rng, split)
         return Pair("invented", before, good, assistant(other.turns[-1].content))
-    evasion = help.ask_help(rng, split).turns[-1].content
-    if rng.random() < 0.5:
+    if roll < 0.85:
         before, good = _cut(refuse.refuse_harm(rng, split))
-        wrong = rng.choice((evasion, refuse.UNKNOWN))
-        return Pair("invented", before, good, assistant(wrong))
+        return Pair("invented", before, good, assistant(rng.choice(_COMPLYING)))
     before, good = _cut(refuse.not_known(rng, split))
     name = made_up(rng, rng.choice(("person", "place")), split)
-    return Pair("invented", before, good, assistant(rng.choice((f"It is {name}.", evasion, refuse.REFUSAL))))
+    wrong = (f"It is {name}.", f"{name} is the answer.", f"I know that it is {name}.", f"That was {name}.")
+    return Pair("invented", before, good, assistant(rng.choice(wrong)))
 
 
 def _right_tool(rng: random.Random, split: Split) -> Pair:
@@ -107,7 +114,7 @@ def _right_tool(rng: random.Random, split: Split) -> Pair:
         fewer = " ".join(words[:-1]) or words[0][:-1] or "x"
         bad = replace(good, calls=[(name, {next(iter(arguments)): fewer})])
     else:
-        bad = assistant(refuse.UNKNOWN)
+        bad = assistant(rng.choice(_COMPLYING))
     return Pair("right tool", before, good, bad)
 
 
@@ -119,21 +126,12 @@ def _concise(rng: random.Random, split: Split) -> Pair:
     return Pair("concise", before, good, assistant(text))
 
 
-def _fitting(rng: random.Random, split: Split) -> Pair:
-    """What was asked for, against an answer that fits another question."""
-    # Each kind is as often the wrong answer as the right one, or it would become rarer everywhere.
-    makers = (smalltalk.small_talk, smalltalk.small_talk, help.ask_help, refuse.not_known)
-    before, good = _cut(rng.choice(makers)(rng, split))
-    other = rng.choice(makers)
-    return Pair("fitting", before, good, assistant(other(rng, split).turns[-1].content))
-
-
-_MAKERS = (_grounded, _invented, _right_tool, _concise, _fitting)
+_MAKERS = (_grounded, _invented, _right_tool, _concise)
 
 
 def pair(rng: random.Random, split: Split = Split.TRAIN) -> Pair:
     """One pair of a random kind."""
-    made = rng.choices(_MAKERS, (4, 5, 3, 2, 3))[0](rng, split)
+    made = rng.choices(_MAKERS, (4, 8, 3, 2))[0](rng, split)
     if made.chosen == made.rejected:
         return pair(rng, split)
     return made

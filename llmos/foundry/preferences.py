@@ -56,7 +56,7 @@ class PreferenceOptions:
     beta: float = 0.2
     anchor: float = 0.2
     mix: float = 1.0
-    rate: float = 4e-5
+    rate: float = 2e-5
     head_pairs: int = 1200
     seconds: float | None = None
     seed: int = 3
