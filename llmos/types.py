@@ -1,7 +1,6 @@
 """Plain data that every layer shares: labels, pages, messages, tool calls, events, requests.
 
-Dataclasses only, no behaviour beyond joining labels; whatever comes from outside is checked by
-pydantic at the edge before it becomes one of these.
+Dataclasses only; whatever comes from outside is checked by pydantic before it becomes one of these.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from llmos.answer_now import AnswerNow as AnswerNow
 from llmos.errors import UserError as UserError
 from llmos.labels import SYSTEM_LABELS as SYSTEM_LABELS
 from llmos.labels import USER_LABELS as USER_LABELS
@@ -369,18 +369,6 @@ Event = (
     | PluginEvent
     | TurnDone
 )
-
-
-@dataclass(slots=True)
-class AnswerNow:
-    """How a user's stop becomes "answer with what there is".
-
-    A turn's options hold one under ``answer_now``. Middleware that can finish early sets
-    ``supported``; the first stop then sets ``requested`` instead of cancelling, the second cancels.
-    """
-
-    supported: bool = False
-    requested: bool = False
 
 
 #: How middleware runs a tool for itself, for example to check an answer: ``await call(name, arguments)``.
