@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from textual import work
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds after the last key press until a draft is stored.
 DRAFT_SECONDS = 0.6
+#: Seconds after which it is stored in any case: one who types on without a pause loses no more.
+LONGEST_SECONDS = 5.0
 #: Key of the draft of a chat that is not stored yet.
 NEW = "new"
 
@@ -23,6 +26,7 @@ class DraftActions(ChatBase):
     """The text of the prompt through changes of the chat, and into the store."""
 
     _draft_timer: Timer | None = None
+    _unsaved_since = 0.0
     _began = False
 
     def __init__(self) -> None:
@@ -40,7 +44,11 @@ class DraftActions(ChatBase):
     def keep_draft(self) -> None:
         """Note what is written, and store it when no key is pressed for a moment."""
         self.note_draft()
-        if self._draft_timer is not None:
+        if self._draft_timer is None:
+            self._unsaved_since = monotonic()
+        elif monotonic() - self._unsaved_since > LONGEST_SECONDS:
+            return
+        else:
             self._draft_timer.stop()
         self._draft_timer = self.set_timer(DRAFT_SECONDS, self.save_draft)
 

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from textual import events
 from textual.pilot import Pilot
 
 from llmos.conversation.store import Store
 from llmos.tui.drafts import ASIDE_KEY, HISTORY_KEY, HISTORY_LENGTH, Drafts
+from llmos.tui.screens import chat_drafts
 from llmos.tui.screens.chat import ChatScreen
 from llmos.types import UserError
 from tests.helpers.face import face, talk, wait_until
@@ -210,6 +212,23 @@ async def test_all_that_is_out_of_sight_at_the_end_is_there_at_the_next_start(tm
         await wait_until(pilot, lambda: "unsent" in screen.prompt.earlier)
         assert screen.prompt.text == "one more!"
         await wait_until(pilot, lambda: again.store.draft(ASIDE_KEY) == "")
+
+
+async def test_typing_without_a_pause_is_stored_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with face() as (pilot, screen):
+        monkeypatch.setattr(chat_drafts, "DRAFT_SECONDS", 60.0)
+        await screen.save_draft()
+        await pilot.press("a")
+        first = screen._draft_timer
+        await pilot.press("b")
+        later = screen._draft_timer
+        assert later is not None and later is not first
+        monkeypatch.setattr(chat_drafts, "LONGEST_SECONDS", 0.0)
+        await pilot.press("c")
+        assert screen._draft_timer is later
+        await screen.save_draft()
+        assert screen.face.backend is not None
+        assert screen.face.backend.store.draft("new") == "abc"
 
 
 async def test_what_could_not_be_stored_stays_noted() -> None:
