@@ -14,6 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class PageVectors:
         self._lock = threading.RLock()
         self._held: OrderedDict[str, ChatVectors] = OrderedDict()
         self._queries: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()
+        self._ahead: ThreadPoolExecutor | None = None
+        self._asked: tuple[tuple[str, str], Future[np.ndarray]] | None = None
         self._embedding = threading.Lock()
         self._working = False
         self._closed = threading.Event()
@@ -60,6 +63,19 @@ class PageVectors:
         with self._lock:
             self._last_turn = time.monotonic()
 
+    def ask_ahead(self, text: str, embedder: str) -> None:
+        """Begin to embed a text that is searched with in a moment; ``query`` then waits for this."""
+        key = (embedder, text[:LONGEST])
+        with self._lock:
+            if key in self._queries or self._closed.is_set():
+                return
+            if self._ahead is None:
+                self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ram-query")
+            self._asked = (key, self._ahead.submit(self._embed_query, key[1]))
+
+    def _embed_query(self, text: str) -> np.ndarray:
+        return np.asarray(self._host.embed([text])[0], dtype=np.float32)
+
     def query(self, text: str, embedder: str) -> np.ndarray:
         """Normalised vector [width] of a text; the last ones are remembered."""
         key = (embedder, text[:LONGEST])
@@ -67,7 +83,9 @@ class PageVectors:
             self._last_turn = time.monotonic()
             if key in self._queries:
                 return self._queries[key]
-        vector = np.asarray(self._host.embed([key[1]])[0], dtype=np.float32)
+            asked, self._asked = self._asked, None
+        ahead = asked is not None and asked[0] == key
+        vector = asked[1].result() if ahead and asked is not None else self._embed_query(key[1])
         with self._lock:
             self._last_turn = time.monotonic()
             self._queries[key] = vector
@@ -159,6 +177,9 @@ class PageVectors:
     def close(self) -> None:
         """Let the job end."""
         self._closed.set()
+        with self._lock:
+            if self._ahead is not None:
+                self._ahead.shutdown(wait=False, cancel_futures=True)
 
     def _embed_all(self, job: Job) -> None:
         """Embed until nothing is missing or the user stops it."""

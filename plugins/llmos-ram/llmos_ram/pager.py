@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from llmos.plugins import Host, Turn
 from llmos.types import Labels, Message, Page
@@ -131,11 +132,11 @@ class Pager:
         everywhere = bool(self.host.settings.get("other_chats", False))
         scope = EVERYWHERE if everywhere else chat_id
         embedder = self.host.embedder_id()
-        vectors = query_vector = None
+        vectors, query_vector = None, None
         if embedder:
             vectors = self.vectors.of_chat(scope, embedder)
             if len(vectors) or present:  # a text that is a page soon needs its vector anyway
-                query_vector = self.vectors.query(query, embedder)
+                query_vector = partial(self.vectors.query, query, embedder)
         found = search(
             self.store,
             query,
@@ -166,10 +167,17 @@ class Pager:
         self.last_chat = turn.chat_id
         self.vectors.turn_begins()
         rows = self._chat(turn.chat_id)
-        with self._lock:
-            rows.follow(turn.messages, turn.user.parent_id, lambda new: self.index(turn.chat_id, new))
         window = [page for page in turn.window if page.where == "window"]
         present = {page.message_id for page in window if page.message_id}
+        used = sum(page.tokens for page in window)
+        # A quarter: tools and the answer's reserve may take as much again before an eviction comes.
+        filling = 4 * used > self.host.context_size
+        if (filling or len(rows.branch) > len(present)) and not is_small_talk(turn.user.content):
+            embedder = self.host.embedder_id()
+            if embedder:  # beside what follows: the search will need it
+                self.vectors.ask_ahead(turn.user.content, embedder)
+        with self._lock:
+            rows.follow(turn.messages, turn.user.parent_id, lambda new: self.index(turn.chat_id, new))
         self._learn_lengths(window, rows.known)
         # A small window must not fill up with what is brought: a sixth of it at most.
         sixth = self.host.context_size // 6 or turn.budget
@@ -184,10 +192,8 @@ class Pager:
                 budget -= cost
         swapped = len(rows.branch) > sum(rows.known.get(message) in rows.branch for message in present)
         everywhere = bool(self.host.settings.get("other_chats", False))
-        used = sum(page.tokens for page in window)
         recalled: list[Recalled] = []
-        # A quarter: tools and the answer's reserve may take as much again before an eviction comes.
-        if swapped or everywhere or 4 * used > self.host.context_size:
+        if swapped or everywhere or filling:
             share = budget // 2 if asks_for_overview(turn.user.content) else budget
             found = self.recall(
                 turn.user.content, turn.chat_id, budget=share, present=present, branch=rows.branch, limit=_MOST

@@ -75,7 +75,7 @@ def search(
     *,
     chat_id: str,
     vectors: ChatVectors | None = None,
-    query_vector: np.ndarray | None = None,
+    query_vector: Callable[[], np.ndarray] | None = None,
     without: Collection[int] = (),
     within: Collection[int] | None = None,
     limit: int = 20,
@@ -87,7 +87,7 @@ def search(
         text: the user's text or the model's query.
         chat_id: whose pages; empty for all chats.
         vectors: vectors of the same pages; None searches by words alone.
-        query_vector: normalised vector of ``text`` [width].
+        query_vector: gives the normalised vector of ``text`` [width]; asked for when the words are searched.
         without: rows that are not looked for.
         within: rows that may come (the chat's current branch); None allows all.
         limit: at most this many.
@@ -100,10 +100,11 @@ def search(
     by_meaning: set[int] = set()
     kinds = (TELLS, ANSWERS)
     told = store.search_kinds(terms, chat_id, DEPTH, kinds, within, without)
+    vector = query_vector() if vectors is not None and query_vector is not None else None
     for tells, weight, words in zip(kinds, (1.0, QUESTION_WEIGHT), told, strict=True):
         near: list[int] = []
-        if vectors is not None and query_vector is not None:
-            near = vectors.nearest(query_vector, DEPTH + len(without), tells)
+        if vectors is not None and vector is not None:
+            near = vectors.nearest(vector, DEPTH + len(without), tells)
             near = [row for row in near if row not in without and (within is None or row in within)][:DEPTH]
         by_words.update(words)
         by_meaning.update(near)
