@@ -1,4 +1,4 @@
-"""How a stop becomes an early answer."""
+"""What a turn's options hold that changes while it runs: the wish for an early answer, a count of tokens."""
 
 from __future__ import annotations
 
@@ -15,3 +15,14 @@ class AnswerNow:
 
     supported: bool = False
     requested: bool = False
+
+
+@dataclass(slots=True)
+class TokenCount:
+    """Tokens written under a request, counted while they come, of all samples together.
+
+    Middleware that plans its time puts one into a request's options under ``token_count``; generation
+    adds to it. It stays 0 where tokens are not known (a remote kernel).
+    """
+
+    tokens: int = 0

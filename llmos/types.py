@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from llmos.answer_now import AnswerNow as AnswerNow
+from llmos.answer_now import TokenCount as TokenCount
 from llmos.errors import UserError as UserError
 from llmos.labels import SYSTEM_LABELS as SYSTEM_LABELS
 from llmos.labels import USER_LABELS as USER_LABELS

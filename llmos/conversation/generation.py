@@ -25,6 +25,7 @@ from llmos.types import (
     Event,
     Message,
     PrefillProgress,
+    TokenCount,
     ToolSpec,
     TurnDone,
     TurnRequest,
@@ -41,7 +42,7 @@ class Generator:
     the answer (not stored) and its figures. Options of a request that it knows: ``samples`` (one
     ``TurnDone`` a sample, the first one streams), ``stop`` (texts that end the answer),
     ``prefix`` (how the answer begins, written for the model), ``thoughts`` (closed in the model's own
-    form before the prefix), ``priority``, ``logprobs``,
+    form before the prefix), ``priority``, ``logprobs``, ``token_count`` (a ``TokenCount`` that counts along),
     ``no_tool_calls`` (tools stay in the prompt but cannot be called).
 
     Args:
@@ -97,10 +98,13 @@ class Generator:
             bias=bias,
         )
         shown = Shown()
+        count = request.options.get("token_count")
         stream = kernel.generate(ask)
         try:
             async for event in stream:
                 if isinstance(event, Chunk):
+                    if isinstance(count, TokenCount):
+                        count.tokens += len(event.tokens)
                     splitter = splitters[event.sample]
                     deltas = splitter.feed(event.text)
                     if event.sample == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from llmos.types import AnswerNow
+from llmos.types import AnswerNow, TokenCount
 from llmos_reason.effort import Effort
 
 #: Share of the time that is kept for handing out the vote's answer, and for closing open thoughts.
@@ -15,6 +15,7 @@ _CLOSING_SHARE, _MOST_CLOSING_SHARE = 0.08, 0.4
 _LAST_SHARE = 1.07
 #: Length of a closing answer that time is kept for, and the longest one, in tokens.
 _CLOSING_TOKENS, _MOST_CLOSING_TOKENS, _LEAST_CLOSING_TOKENS = 32, 96, 8
+#: Where tokens are not counted (a remote kernel).
 _LETTERS_A_TOKEN = 4.0
 #: Seconds between two reports of the clock.
 _TICK = 1.0
@@ -27,14 +28,19 @@ class Budget:
         effort: what the user allows.
         now: set when the user wants the answer at once.
         clock: seconds; for tests.
+
+    Attributes:
+        count: tokens written so far; generation adds to it.
     """
 
     def __init__(self, effort: Effort, now: AnswerNow, clock: Callable[[], float] = time.monotonic) -> None:
         self._effort, self._now, self._clock = effort, now, clock
+        self.count = TokenCount()
         self.began = clock()
         self.has_answer = False
         self._letters = 0
         self._first_at = 0.0
+        self._first_count = 0
         self._rate = 0.0
         self._told = 0.0
 
@@ -80,10 +86,12 @@ class Budget:
         now = self.spent
         if not self._first_at:
             self._first_at = now  # what came first says nothing of the pace, which counts from here
+            self._first_count = self.count.tokens
             return
         self._letters += letters
         if now > self._first_at + 0.2:
-            self._rate = self._letters / _LETTERS_A_TOKEN / (now - self._first_at)
+            counted = self.count.tokens - self._first_count
+            self._rate = (counted or self._letters / _LETTERS_A_TOKEN) / (now - self._first_at)
 
     def ended(self, tokens_per_second: float) -> None:
         """Note the measured pace of a try, of all tries together where several were decoded at once."""

@@ -15,6 +15,7 @@ from llmos.types import (
     PrefillProgress,
     TextDelta,
     ThinkingDelta,
+    TokenCount,
     TurnDone,
     TurnRequest,
     TurnStats,
@@ -74,7 +75,9 @@ async def think(request: TurnRequest, next_: Next, plan: Plan) -> AsyncIterator[
     while len(tally.tries) < plan.most and not budget.over and not tally.decided:
         first = not tally.tries
         count = 1 if first else min(plan.together, plan.most - len(tally.tries))
-        stream = _until(next_(_asking(request, count, form)), lambda: budget.over or tally.decided)
+        stream = _until(
+            next_(_asking(request, count, form, budget.count)), lambda: budget.over or tally.decided
+        )
         async for event in stream:
             if isinstance(event, TurnDone):
                 figures.add(event)
@@ -129,7 +132,7 @@ async def think(request: TurnRequest, next_: Next, plan: Plan) -> AsyncIterator[
     yield figures.done(chosen, tally, how, budget)
 
 
-def _asking(request: TurnRequest, count: int, form: bool) -> TurnRequest:
+def _asking(request: TurnRequest, count: int, form: bool, tokens: TokenCount) -> TurnRequest:
     messages = list(request.messages)
     if form:
         for place in range(len(messages) - 1, -1, -1):
@@ -140,7 +143,7 @@ def _asking(request: TurnRequest, count: int, form: bool) -> TurnRequest:
     sampling = replace(request.sampling, temperature=max(_TEMPERATURE, request.sampling.temperature), seed=None)
     if count == 1:
         sampling = replace(sampling, temperature=min(request.sampling.temperature, _TEMPERATURE))
-    options = {**request.options, "samples": count}
+    options = {**request.options, "samples": count, "token_count": tokens}
     # The same list object lets the core reuse its rendering.
     return replace(request, messages=messages if form else request.messages, sampling=sampling, options=options)
 

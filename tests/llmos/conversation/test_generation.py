@@ -10,7 +10,7 @@ import pytest
 from llmos.conversation.generation import Generator
 from llmos.kernel.families import family_named
 from llmos.kernel.protocol import Chunk, Finished, GenerateEvent, GenerateRequest
-from llmos.types import Message, TextDelta, ThinkingDelta, TurnDone, TurnRequest
+from llmos.types import Message, TextDelta, ThinkingDelta, TokenCount, TurnDone, TurnRequest
 from tests.helpers.fake_kernel import FakeKernel
 
 ASKED = TurnRequest([Message("user", "Why?")])
@@ -121,3 +121,13 @@ async def test_an_answer_that_had_begun_after_its_thoughts_is_not_thought_anew()
     assert text == "hmIt i 7."
     kept = [kernel._id(letter) for letter in "<think>\nhm\n</think>\nIt i"]
     assert list(kernel.requests[1].prompt) == [*kernel.requests[0].prompt, *kept]
+
+
+async def test_tokens_are_counted_while_they_come() -> None:
+    count = TokenCount()
+    generator = Generator(Letters(["because"]), lambda text: text)
+    seen = []
+    async for event in generator(replace(ASKED, options={"token_count": count})):
+        if isinstance(event, TextDelta):
+            seen.append(count.tokens)
+    assert seen == list(range(1, 8))

@@ -59,6 +59,15 @@ def test_the_pace_is_known_before_a_try_ends() -> None:
     assert one.kept == pytest.approx(0.8)
 
 
+def test_the_pace_is_of_counted_tokens_where_they_are_counted() -> None:
+    one, clock, _ = budget(10)
+    for _ in range(11):
+        one.saw(3)  # a token is a letter here, as in Chinese
+        clock.now += 0.1
+        one.count.tokens += 3
+    assert one.tokens == pytest.approx(300, rel=0.2)
+
+
 def test_a_wish_for_the_answer_ends_the_thinking_and_not_the_answer() -> None:
     one, _, now = budget(600)
     assert not one.over
