@@ -73,7 +73,7 @@ class Soak:
         self.settings.model.name = model
         self.settings.offline = True
         self.written: list[str] = []
-        self.in_history: set[str] = set()
+        self.only_in_history: set[str] = set()
         self.texts = self.aged = 0
         self.log: deque[str] = deque(maxlen=40)
         self.actions = self.faults = self.starts = self._least = 0
@@ -242,37 +242,39 @@ class Soak:
 
         The history keeps a stated number of texts: a word that was only there leaves it when it is full.
         """
-        there = stored_texts(folders().store_file)
-        history = stored_texts(folders().store_file, HISTORY_KEY)
+        there, history = stored_texts(folders().store_file)
         if app is not None:
             there += "\n".join(app.drafts.pending.values())
             screens: list[Any] = [one for stack in app._screen_stacks.values() for one in stack]
             for screen in screens:
                 if hasattr(screen, "prompt") and screen.query("#prompt"):
                     prompt: Any = screen.prompt
-                    there += "\n".join([prompt.full_text, *prompt.set_aside, screen.unsent, *prompt.earlier])
+                    there += "\n".join([prompt.full_text, *prompt.set_aside, screen.unsent])
+                    # Later than what is stored.
+                    history = json.dumps([*json.loads(history), *prompt.earlier])
             # Sent, and not stored yet.
             there += "\n".join(turn.text for turn in app.turns.values())
-        lost = [word for word in self.written if word not in there]
-        if lost and len(json.loads(history or "[]")) >= HISTORY_LENGTH:
-            aged = {word for word in lost if word in self.in_history}
-            self.aged += len(aged)
-            self.written = [word for word in self.written if word not in aged]
-            lost = [word for word in lost if word not in aged]
-        self.in_history = {word for word in self.written if word in history}
+        missing = [word for word in self.written if word not in there]
+        lost = [word for word in missing if word not in history]
+        if len(json.loads(history)) >= HISTORY_LENGTH:
+            self.aged += len(self.only_in_history.intersection(lost))
+            self.written = [
+                word for word in self.written if word not in lost or word not in self.only_in_history
+            ]
+            lost = [word for word in lost if word not in self.only_in_history]
+        self.only_in_history = set(missing).difference(lost)
         assert not lost, f"lost: {lost[:3]} after:\n" + "\n".join(self.log)
 
 
-def stored_texts(file: Path, draft: str = "") -> str:
-    """Every message and draft in a store, as one text; or one draft alone, by its key."""
+def stored_texts(file: Path) -> tuple[str, str]:
+    """Every message and draft in a store as one text; and the history, JSON."""
     if not file.exists():
-        return ""
+        return "", "[]"
     database = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     try:
-        if draft:
-            rows = database.execute("SELECT text FROM drafts WHERE chat_id = ?", (draft,)).fetchall()
-        else:
-            rows = database.execute("SELECT content FROM messages UNION ALL SELECT text FROM drafts").fetchall()
+        messages = [row[0] for row in database.execute("SELECT content FROM messages")]
+        drafts = dict(database.execute("SELECT chat_id, text FROM drafts").fetchall())
     finally:
         database.close()
-    return "\n".join(str(row[0]) for row in rows)
+    history = drafts.pop(HISTORY_KEY, "[]")
+    return "\n".join([*messages, *drafts.values()]), history
