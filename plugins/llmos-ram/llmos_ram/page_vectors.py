@@ -26,9 +26,9 @@ from llmos_ram.vectors import ChatVectors
 #: Pages whose vectors are written together.
 BATCH = 8
 #: Seconds without a turn after which pages are embedded, and pages at which it is not waited for.
-PAUSE, BACKLOG = 0.25, 64
-#: Seconds that a turn may need from its search to the model's beginning; no page is embedded in them.
-PREPARING = 0.03
+PAUSE, BACKLOG = 0.25, 32
+#: Seconds from a turn's search to the model's beginning, about; no page is embedded in them.
+PREPARING = 0.015
 #: Longest text that is embedded, in characters.
 LONGEST = 2_000
 #: Key of the vectors of all chats.
@@ -137,7 +137,7 @@ class PageVectors:
                     held.add([numbers[at] for at in own], vectors[own], kinds)
 
     def embed_new(self, limit: int = 256, go_on: Callable[[], bool] = lambda: True) -> int:
-        """Give vectors to pages that have none, newest first; returns how many got one.
+        """Give vectors to pages that have none; returns how many got one.
 
         One caller at a time: others return at once, the one at work takes their pages too.
 
@@ -151,7 +151,7 @@ class PageVectors:
             embedder, done = self._host.embedder_id(), 0
             while embedder and done < limit and not self._closed.is_set():
                 pages = self._store.pages(self._store.without_vectors(embedder, BATCH))
-                missing = sorted(pages, reverse=True)
+                missing = sorted(pages, key=lambda row: (-pages[row].tells, -row))
                 made: list[list[float]] = []
                 for row in missing:
                     if self._closed.is_set() or not go_on():
@@ -203,7 +203,7 @@ class PageVectors:
                 since = time.monotonic() - self._last_turn
             if since >= PAUSE:
                 return True
-            many = len(self._store.without_vectors(embedder, BACKLOG)) >= BACKLOG
+            many = self._store.misses_vectors(embedder, BACKLOG)
             if many and since >= PREPARING:
                 return True
             self._closed.wait((PREPARING if many else PAUSE) - since)

@@ -15,7 +15,7 @@ from typing import Any
 from llmos_ram.words import ANSWERS, IDLE, TELLS, is_question, is_small_talk
 
 #: Version of the file; kept in ``user_version``.
-VERSION = 3
+VERSION = 4
 #: A word in more pages than this says little: pages are looked for by rarer ones, where there are any.
 FREQUENT = 500
 #: A word in more pages than this does not count beside rarer ones.
@@ -46,7 +46,9 @@ def upgrade(db: sqlite3.Connection) -> None:
                 db.execute(f"ALTER TABLE pages ADD COLUMN tells INTEGER NOT NULL DEFAULT {TELLS}")
                 for row, role, text in db.execute("SELECT row, role, text FROM pages").fetchall():
                     db.execute("UPDATE pages SET tells = ? WHERE row = ?", (kind_of(role, text), row))
-            db.execute("CREATE INDEX IF NOT EXISTS pages_bare ON pages(embedder) WHERE tells > 0")
+            # Pages by embedder, those that have no vector yet among them.
+            db.execute("CREATE INDEX IF NOT EXISTS pages_missing ON pages(embedder, tells) WHERE tells > 0")
+            db.execute("DROP INDEX IF EXISTS pages_bare")
             # Whose a page is and what it is, without reading the page.
             db.execute("CREATE INDEX IF NOT EXISTS pages_scope ON pages(chat_id, row, tells)")
             db.execute("DROP INDEX IF EXISTS pages_chat")

@@ -61,6 +61,10 @@ CREATE TABLE IF NOT EXISTS turns (
 );
 """
 
+# Two ranges of the index: "!=" would read the whole table after every turn.
+_PART = "SELECT row, tells FROM pages INDEXED BY pages_missing WHERE tells > 0 AND embedder"
+_MISSING = f"{_PART} < ?1 UNION ALL {_PART} > ?1"
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPage:
@@ -193,15 +197,19 @@ class RamStore(PageWords, SummaryRows):
         return [row for row, _, _ in found], vectors, [tells for _, _, tells in found]
 
     def without_vectors(self, embedder: str, limit: int = 64) -> list[int]:
-        """Rows of pages that this embedder has not seen and that can be looked for, newest first."""
-        # Two ranges of the index: "!=" would read the whole table after every turn.
-        part = "SELECT row FROM pages INDEXED BY pages_bare WHERE tells > 0 AND embedder"
+        """Rows of pages that this embedder has not seen and that can be looked for.
+
+        Those that tell something come first, for it is they that are asked for; newer before older.
+        """
         found = self._all(
-            f"SELECT row FROM ({part} < ?1 UNION ALL {part} > ?1) ORDER BY row DESC LIMIT ?2",
-            embedder,
-            limit,
+            f"SELECT row FROM ({_MISSING}) ORDER BY tells DESC, row DESC LIMIT ?2", embedder, limit
         )
         return [row for (row,) in found]
+
+    def misses_vectors(self, embedder: str, count: int) -> bool:
+        """Whether so many pages or more have no vector of this embedder."""
+        found = self._all(f"SELECT count(*) FROM (SELECT 1 FROM ({_MISSING}) LIMIT ?2)", embedder, count)
+        return int(found[0][0]) >= count
 
     def pages(self, rows: Sequence[int]) -> dict[int, StoredPage]:
         """Pages by row."""

@@ -14,7 +14,7 @@ import numpy as np
 from llmos_ram.store import RamStore
 
 #: Pages of one kind whose cosines are computed: all of them up to so many, else those chosen by signs.
-CANDIDATES = 768
+CANDIDATES = 512
 
 
 class ChatVectors:

@@ -200,3 +200,22 @@ def test_a_query_that_was_asked_ahead_is_embedded_once(tmp_path: Path) -> None:
     )
     made.close()
     store.close()
+
+
+def test_what_tells_something_gets_its_vector_first(tmp_path: Path) -> None:
+    store = RamStore(tmp_path / "ram.db")
+    rows = store.add_pages(
+        [
+            ("a", "c", "assistant", "message", "The hill is steep.", USER_LABELS, 1.0),
+            ("b", "c", "user", "message", "My code is 12.", USER_LABELS, 2.0),
+            ("c", "c", "user", "message", "hello", USER_LABELS, 3.0),
+            ("d", "c", "assistant", "message", "The sea is calm.", USER_LABELS, 4.0),
+            ("e", "c", "user", "message", "My bike is red.", USER_LABELS, 5.0),
+        ]
+    )
+    assert store.without_vectors("e") == [rows[4], rows[1], rows[3], rows[0]]
+    assert store.misses_vectors("e", 4) and not store.misses_vectors("e", 5)
+    store.set_vectors(rows[1:2], np.ones((1, 8)), "e")
+    store.set_vectors(rows[3:4], np.ones((1, 8)), "another")
+    assert store.without_vectors("e") == [rows[4], rows[3], rows[0]]
+    store.close()

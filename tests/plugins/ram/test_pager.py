@@ -273,7 +273,7 @@ def test_an_older_file_is_brought_up_to_date(tmp_path: Path) -> None:
     pager.index("c", chat(*HISTORY))
     before = pager.store.search_words(["locker"], "c", 5, TELLS)
     db = pager.store._db
-    db.execute("DROP INDEX pages_bare")
+    db.execute("DROP INDEX pages_missing")
     db.execute("DROP INDEX pages_scope")
     db.execute("ALTER TABLE pages DROP COLUMN tells")
     db.execute("UPDATE pages_fts SET chat = 'c'")
