@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmos.foundry.answering import LANES, LIMIT, Answerers, collect
 from llmos.foundry.render import rendered_text
 from llmos.foundry.scoring import last_number, paired_interval, score, visible, wilson
 from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools
@@ -43,8 +44,9 @@ ABILITIES: dict[str, tuple[Generator, Split]] = {
 }
 #: The score that stands for an ability in tables.
 MAIN_SCORE = {"tools_trained_phrasing": "exact_call", "tools_new_phrasing": "exact_call"}
-_AT_ONCE = 8
-_LIMIT = 220
+#: The ability that is voted on, and the results of voting.
+_VOTED = "steps_new_pairs"
+VOTING = ("steps_sampled", "steps_majority_4", "steps_majority_16")
 
 
 @dataclass
@@ -54,10 +56,12 @@ class Result:
     Attributes:
         count: number of items.
         scores: each score's value on every item.
+        source: digest of the model file and the items' prompts; empty where it was not noted.
     """
 
     count: int
     scores: dict[str, list[float]] = field(default_factory=dict)
+    source: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Share, lower and upper 95 % bound of every score."""
@@ -99,40 +103,33 @@ async def answer(
     kernel: KernelClient, name: str, text: str, temperature: float = 0.0, samples: int = 1, seed: int = 1
 ) -> list[str]:
     """Answers of the loaded model to one rendered prompt."""
-    from llmos.kernel.protocol import Chunk, GenerateRequest
+    from llmos.kernel.protocol import GenerateRequest
     from llmos.types import SamplingSettings
 
     sampling = SamplingSettings(temperature=temperature, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
     request = GenerateRequest(
         prompt=await kernel.tokenize(text, special=True),
         sequence=name,
-        max_tokens=_LIMIT,
+        max_tokens=LIMIT,
         sampling=sampling,
         samples=samples,
         keep=False,
+        stream=False,
     )
-    texts = [""] * samples
-    async for event in kernel.generate(request):
-        if isinstance(event, Chunk):
-            texts[event.sample] += event.text
-    return texts
-
-
-async def _all_answers(kernel: KernelClient, prompts: Sequence[str]) -> list[str]:
-    """Greedy answers to many prompts, several at once in shared batches."""
-    answers = [""] * len(prompts)
-    todo = iter(range(len(prompts)))
-
-    async def work(lane: int) -> None:
-        for index in todo:
-            answers[index] = (await answer(kernel, f"lane-{lane}", prompts[index]))[0]
-
-    await asyncio.gather(*(work(lane) for lane in range(_AT_ONCE)))
-    return answers
+    return await collect(kernel, request)
 
 
 async def evaluate(
-    model: Path, count: int, seed: int = 1, abilities: Sequence[str] = (), threads: int = 0, voters: int = 0
+    model: Path,
+    count: int,
+    seed: int = 1,
+    abilities: Sequence[str] = (),
+    threads: int = 0,
+    voters: int = 0,
+    *,
+    known: Mapping[str, Result] | None = None,
+    done: Callable[[str, Result], None] | None = None,
+    kernels: int = 0,
 ) -> dict[str, Result]:
     """Measure a model file.
 
@@ -141,49 +138,127 @@ async def evaluate(
         count: items an ability.
         seed: of the items.
         abilities: names out of ``ABILITIES``; all when empty.
-        threads: for the kernel; 0 lets it choose.
+        threads: of each kernel; 0 lets it choose.
         voters: items for majority voting at 4 and 16 samples; 0 leaves it out.
+        known: results of an earlier run; only the items that it lacks are answered, and all of them
+            where it was of another model file or of other items.
+        done: told each result as soon as it is there; not told what was known already.
+        kernels: worker processes that share the items; 0 starts as many as are worth it.
 
     Raises:
         KernelError: the file cannot be loaded.
+        ValueError: no such ability.
     """
-    from llmos.kernel.client import KernelClient
-    from llmos.kernel.protocol import LoadRequest
-
-    kernel = KernelClient()
+    known, done = known or {}, done or (lambda _name, _result: None)
+    digest = _file_digest(model)
+    tasks: list[_Task] = []
     results: dict[str, Result] = {}
-    try:
-        await kernel.load(LoadRequest(model, context=2048 * 4, threads=threads, max_sequences=18))
-        for ability in abilities or ABILITIES:
-            asked = items(ability, count, seed)
-            given = await _all_answers(kernel, [prompt_text(c) for c in asked])
-            results[ability] = _collect([score(c, text) for c, text in zip(asked, given, strict=True)])
-        if voters:
-            results |= await _vote(kernel, voters, seed)
-    finally:
-        await kernel.close()
+    for ability in abilities or ABILITIES:
+        task = _Task.of(ability, (ability,), count, seed, digest, known)
+        if task.missing:
+            tasks.append(task)
+        else:
+            results[ability] = known[ability]
+    vote = _Task.of(_VOTED, VOTING, voters, seed, digest, known)
+    if voters and not vote.missing:
+        results |= {name: known[name] for name in VOTING}
+    if not tasks and not (voters and vote.missing):
+        return results
+    example = "".join((tasks or [vote])[0].prompts[:8])
+    async with Answerers(model, threads=threads, kernels=kernels, example=example) as answerers:
+        for task in tasks:
+            given = await answerers.greedy(task.prompts[task.start :])
+            scored = [score(c, text) for c, text in zip(task.missing, given, strict=True)]
+            found = {task.names[0]: {name: [one[name] for one in scored] for name in scored[0]}}
+            results |= task.finish(found, known, done)
+        if voters and vote.missing:
+            results |= vote.finish(await _vote(answerers, vote), known, done)
     return results
 
 
-def _collect(scores: list[dict[str, float]]) -> Result:
-    names = scores[0].keys()
-    return Result(len(scores), {name: [s[name] for s in scores] for name in names})
+def _file_digest(model: Path) -> str:
+    """Digest of a model file; empty when there is none (the kernel then says so in its own words)."""
+    if not model.is_file():
+        return ""
+    with model.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-async def _vote(kernel: KernelClient, count: int, seed: int) -> dict[str, Result]:
+@dataclass
+class _Task:
+    """The items of an ability that are still to be answered.
+
+    Attributes:
+        names: of the results that come of them.
+        items: all of them.
+        prompts: of all of them.
+        start: how many of them are known.
+        digest: of the model file.
+    """
+
+    names: tuple[str, ...]
+    items: list[Conversation]
+    prompts: list[str]
+    start: int
+    digest: str
+
+    @classmethod
+    def of(
+        cls,
+        ability: str,
+        names: tuple[str, ...],
+        count: int,
+        seed: int,
+        digest: str,
+        known: Mapping[str, Result],
+    ) -> _Task:
+        """Look how much is known; the first items of a seed are the same whatever their number."""
+        have = min((known[name].count if name in known else 0 for name in names), default=0)
+        asked = items(ability, max(count, have), seed)
+        task = cls(names, asked, [prompt_text(c) for c in asked], have, digest)
+        if have and any(known[name].source not in ("", task.source(known[name].count)) for name in names):
+            task.start = 0  # of another model or of other items
+        if not task.start:
+            task.items, task.prompts = asked[:count], task.prompts[:count]
+        return task
+
+    @property
+    def missing(self) -> list[Conversation]:
+        """Items without an answer."""
+        return self.items[self.start :]
+
+    def source(self, count: int) -> str:
+        """Digest of the model and the first ``count`` items."""
+        text = "\0".join([self.digest, *self.prompts[:count]])
+        return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+    def finish(
+        self,
+        found: Mapping[str, dict[str, list[float]]],
+        known: Mapping[str, Result],
+        done: Callable[[str, Result], None],
+    ) -> dict[str, Result]:
+        """Put the new items' scores behind the known ones."""
+        made = {}
+        for name, scores in found.items():
+            before = known[name].scores if self.start else {}
+            joined = {key: [*before.get(key, ())[: self.start], *values] for key, values in scores.items()}
+            made[name] = Result(len(self.items), joined, self.source(len(self.items)))
+            done(name, made[name])
+        return made
+
+
+async def _vote(answerers: Answerers, task: _Task) -> dict[str, dict[str, list[float]]]:
     """Sums step by step: one sample, and the majority of 4 and of 16, on the same items."""
     single, four, sixteen = [], [], []
-    for number, item in enumerate(items("steps_new_pairs", count, seed)):
-        texts = await answer(kernel, "vote", prompt_text(item), temperature=0.7, samples=16, seed=number + 1)
+    seeds = range(task.start + 1, len(task.items) + 1)
+    drawn = await answerers.sampled(task.prompts[task.start :], seeds, temperature=0.7)
+    for item, texts in zip(task.missing, drawn, strict=True):
         numbers = [last_number(visible(t)) for t in texts]
-        single.append(sum(n == item.answer for n in numbers) / 16)
+        single.append(sum(n == item.answer for n in numbers) / LANES)
         four.append(float(_majority(numbers[:4]) == item.answer))
         sixteen.append(float(_majority(numbers) == item.answer))
-    return {
-        "steps_sampled": Result(count, {"correct": single}),
-        "steps_majority_4": Result(count, {"correct": four}),
-        "steps_majority_16": Result(count, {"correct": sixteen}),
-    }
+    return {name: {"correct": values} for name, values in zip(VOTING, (single, four, sixteen), strict=True)}
 
 
 def _majority(answers: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from llmos.foundry.evaluate import ABILITIES, Result, compare, evaluate, main_score
+from llmos.foundry.evaluate import ABILITIES, VOTING, Result, compare, evaluate, main_score
 
 #: Roles in order, each with its name in tables.
 ROLES = {"base": "base", "sft": "SFT", "dpo": "DPO", "chat": "chat (RL)"}
@@ -33,13 +33,14 @@ def _load(path: Path) -> dict[str, Result]:
     if not path.is_file():
         return {}
     raw = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Result(r["n"], r["scores"]) for name, r in raw.items()}
+    return {name: Result(r["n"], r["scores"], r.get("source", "")) for name, r in raw.items()}
 
 
 def _save(path: Path, results: dict[str, Result]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
-    draft.write_text(json.dumps({n: {"n": r.count, "scores": r.scores} for n, r in results.items()}))
+    kept = {n: {"n": r.count, "source": r.source, "scores": r.scores} for n, r in results.items()}
+    draft.write_text(json.dumps(kept), encoding="utf-8")
     draft.replace(path)
 
 
@@ -52,9 +53,13 @@ def score_role(
     voters: int = 0,
     seed: int = 1,
     threads: int = 0,
+    kernels: int = 0,
     report: Callable[[str], None] = print,
 ) -> dict[str, Result]:
-    """Measure one model, ability by ability; what an interrupted run has measured is kept.
+    """Measure one model, ability by ability; what an earlier or interrupted run has measured is kept.
+
+    An ability with fewer items than asked is extended: only the missing ones are answered. What was
+    measured of another file, or of items that are made otherwise now, is measured anew.
 
     Args:
         folder: gets ``ROLE.json`` with the scores of every item.
@@ -63,26 +68,32 @@ def score_role(
         count: items an ability.
         voters: items for majority voting; 0 leaves it out.
         seed: of the items.
-        threads: for the kernel; 0 lets it choose.
+        threads: of each kernel; 0 lets it choose.
+        kernels: worker processes that share the items; 0 starts as many as are worth it.
         report: gets a line an ability.
     """
     path = folder / f"{role}.json"
     results = _load(path)
-    for ability in ABILITIES:
-        if ability in results and results[ability].count >= count:
-            continue
-        found = asyncio.run(evaluate(model, count, seed, [ability], threads))[ability]
-        results[ability] = found
+    if (
+        any(not one.source for one in results.values())
+        and model.is_file()
+        and model.stat().st_mtime > path.stat().st_mtime
+    ):
+        report(f"{role}: {model.name} is newer than its scores, which do not say what they are of: all anew")
+        results = {}
+
+    def keep(name: str, result: Result) -> None:
+        results[name] = result
         _save(path, results)
-        share = found.summary()[main_score(ability)]
-        report(f"{role} {ability}: {share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})")
-    if voters and results.get("steps_sampled", Result(0)).count < voters:
-        # An ability's name must be given, or all would be measured; the shortest one is asked once.
-        found_all = asyncio.run(evaluate(model, 1, seed, ["single_digits"], threads, voters=voters))
-        found_all.pop("single_digits")
-        results |= found_all
-        _save(path, results)
-        report(f"{role} voting: {voters} items")
+        share = result.summary()[main_score(name)]
+        if name not in VOTING:
+            report(f"{role} {name}: {share['value']:.1%} ({share['low']:.1%} to {share['high']:.1%})")
+        elif name == VOTING[-1]:
+            report(f"{role} voting: {result.count} items")
+
+    known = dict(results)
+    work = evaluate(model, count, seed, (), threads, voters, known=known, done=keep, kernels=kernels)
+    results |= asyncio.run(work)
     return results
 
 
