@@ -80,7 +80,7 @@ class Parts:
                 setattr(owner, method, original)
 
     def lines(self) -> list[str]:
-        """A table: mean milliseconds of each part in all turns, in those that evicted, in the slowest."""
+        """Lines: mean milliseconds of each part in all turns, in those that evicted, in the slowest."""
         if not self.turns:
             return []
         slowest = sorted(self.turns, key=lambda turn: -turn[0])[: max(1, int(WORST * len(self.turns)))]
@@ -90,12 +90,12 @@ class Parts:
             (f"slowest {WORST:.0%}", slowest),
         ]
         names = list(dict.fromkeys(name for _, _, booked in self.turns for name in booked))
-        head = f"{'milliseconds, mean':46}" + "".join(f"{name:>16}" for name, _ in groups)
         rows = [("turns", [float(len(turns)) for _, turns in groups])]
         rows.append(("before evaluation begins", [1e3 * _mean([t[0] for t in turns]) for _, turns in groups]))
         for name in sorted(names, key=lambda one: -_mean([t[2].get(one, 0.0) for t in slowest])):
             rows.append((name, [1e3 * _mean([t[2].get(name, 0.0) for t in turns]) for _, turns in groups]))
-        return [head, *(f"{name:46}" + "".join(f"{value:16.2f}" for value in values) for name, values in rows)]
+        head = f"milliseconds, mean of: {' / '.join(name for name, _ in groups)}"
+        return [head, *(f"{name}: {' / '.join(f'{value:.2f}' for value in values)}" for name, values in rows)]
 
 
 def _mean(values: list[float]) -> float:

@@ -54,9 +54,8 @@ def test_a_short_dialogue_is_measured_on_the_whole_path(tmp_path: Path) -> None:
     assert 0 < found["overhead of a turn, median"].value <= found["overhead of a turn, p99"].value
     assert found["memory growth from the second tenth to the last"].unit == "MB"
     assert said[0].startswith("by words alone")
-    parts = {
-        line[:46].strip(): [float(value) for value in line[46:].split()] for line in said if "." in line[46:]
-    }
+    lines = [line.rpartition(": ") for line in said if line.count(" / ") == 2 and "mean" not in line]
+    parts = {name: [float(value) for value in values.split(" / ")] for name, _, values in lines}
     turns, whole = parts["turns"], parts["before evaluation begins"]
     assert turns[0] >= 20 and turns[2] == 1
     assert (
