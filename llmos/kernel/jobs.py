@@ -23,6 +23,7 @@ class Job:
         done: prompt tokens that are in the KV cache.
         cached: prompt tokens that were there before.
         lanes: the samples; empty until the prompt is evaluated.
+        held: an older job was reading what both prompts begin with, to be shared then.
     """
 
     id: int
@@ -43,6 +44,7 @@ class Job:
     done: int = 0
     cached: int = 0
     lanes: list[Lane] = field(default_factory=list)
+    held: bool = False
     asked_at: float = field(default_factory=time.perf_counter)
 
     def check_prompt(self, engine: Engine, largest: int = 0) -> None:

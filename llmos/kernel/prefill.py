@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from llmos.kernel.batch import Row
 from llmos.kernel.jobs import Job
+from llmos.kernel.sequences import SequenceTable, common_prefix
 
 #: Prompt tokens in one step: alone, and beside lanes that decode.
 CHUNK_ALONE = 128
@@ -42,6 +43,12 @@ def shared_out(left: Sequence[int], room: int) -> list[int]:
         given[place] += more
         room -= more
     return given
+
+
+def reads_for(older: Job, job: Job) -> bool:
+    """Whether an older job is about to read a beginning that this one can share and has not read itself."""
+    shared = min(common_prefix(older.prompt, job.prompt), len(job.prompt) - 1)
+    return older.done < shared and shared >= job.done + SequenceTable.WORTH_SHARING
 
 
 @dataclass(frozen=True, slots=True)

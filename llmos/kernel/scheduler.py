@@ -18,7 +18,7 @@ from llmos.kernel.batch import Row
 from llmos.kernel.engine import Engine
 from llmos.kernel.jobs import Job
 from llmos.kernel.lanes import Lane
-from llmos.kernel.prefill import Piece, Prefill
+from llmos.kernel.prefill import Piece, Prefill, reads_for
 from llmos.kernel.protocol import KernelError
 from llmos.kernel.sequences import SequenceTable, Slot
 
@@ -127,7 +127,7 @@ class Scheduler:
                 if lane.reason is None:
                     rows.append((lane.pending, len(lane.slot.tokens), lane.slot.number, True))
                     lanes.append((job, lane))
-        pieces = self._prefill.pieces([job for job in jobs if not job.lanes], beside=bool(rows))
+        pieces = self._prefill.pieces(self._to_read(jobs), beside=bool(rows))
         read: list[tuple[Piece, int]] = []
         for piece in pieces:
             rows.extend(piece.rows())
@@ -151,6 +151,28 @@ class Scheduler:
             return person
         # Background first in its own step: its prompts are read in no other.
         return [job for job in self._active if job.priority != "person"] + [job for job in person if job.lanes]
+
+    def _to_read(self, jobs: list[Job]) -> list[Job]:
+        """Jobs whose prompts are read now; one whose beginning an older one is reading waits and shares it."""
+        reading: list[Job] = []
+        for job in jobs:
+            if job.lanes:
+                continue
+            if job.done == job.cached and self._table.shares_beginnings:
+                if any(reads_for(older, job) for older in reading):
+                    job.held = True
+                    continue
+                if job.held:
+                    self._reuse(job)
+            reading.append(job)
+        return reading
+
+    def _reuse(self, job: Job) -> None:
+        """Take over what is known of a prompt, and tell."""
+        assert job.slot is not None
+        job.held = False
+        job.cached = job.done = self._table.reuse(job.slot, job.prompt)
+        self._emit(job.id, job.prefill_message())
 
     def _decode(self, rows: list[Row], jobs: list[Job]) -> bool:
         """Evaluate rows, making room when the KV cache is full; False when nothing was evaluated."""
@@ -305,10 +327,9 @@ class Scheduler:
                 continue
             slot.busy = 1
             job.slot = slot
-            job.cached = job.done = self._table.reuse(slot, job.prompt)
             self._waiting.remove(job)
             self._active.append(job)
-            self._emit(job.id, job.prefill_message())
+            self._reuse(job)
 
     def _free_slots(self) -> int:
         taken = sum(max(1, job.samples) for job in self._active)

@@ -82,6 +82,11 @@ class SequenceTable:
         self._clock = itertools.count(1)
         self._cells = itertools.count()
 
+    @property
+    def shares_beginnings(self) -> bool:
+        """Whether a sequence can take over the beginning of another one (false for recurrent models)."""
+        return self._cache.partial_removal
+
     def find(self, name: str) -> Slot | None:
         """The slot of a name, or None."""
         return next((slot for slot in self._slots if slot.name == name), None) if name else None

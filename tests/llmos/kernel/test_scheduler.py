@@ -170,6 +170,45 @@ def test_a_short_prompt_does_not_wait_for_a_long_one(bench: Bench) -> None:
     assert {bench.finished(number)["completion_tokens"] for number in (2, 3)} == {1}
 
 
+def _family(bench: Bench, beginning: int) -> list[Job]:
+    """Jobs that come together and whose prompts begin alike."""
+    start = [20 + (7 * n) % 480 for n in range(beginning)]
+    return [
+        bench.job(number, 0, prompt=[*start, *range(30 * number, 30 * number + 5)], max_tokens=6)
+        for number in (1, 2, 3)
+    ]
+
+
+def test_what_prompts_that_come_together_begin_with_is_read_once(bench: Bench) -> None:
+    jobs = _family(bench, 200)
+    bench.run()
+    assert [job.cached for job in jobs] == [0, 200, 200]
+    assert bench.progress(2) == [0, 200, 205]  # nothing, then what the first has read, then its own end
+    together = [bench.tokens(job.id) for job in jobs]
+    for job in jobs:
+        bench.engine.clear()
+        bench.table.forget_all()
+        bench.job(10 + job.id, 0, prompt=list(job.prompt), max_tokens=6)
+        bench.run()
+    assert [bench.tokens(10 + job.id) for job in jobs] == together
+
+
+def test_who_reads_for_others_may_be_stopped(bench: Bench) -> None:
+    first, second, third = _family(bench, 300)
+    bench.scheduler.step()
+    bench.scheduler.stop(first.id)
+    bench.run()
+    assert (second.cached, third.cached) == (CHUNK_ALONE, 300)
+    assert bench.finished(second.id)["completion_tokens"] == 6
+
+
+def test_a_model_that_cannot_share_reads_each_prompt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.engine, "partial_removal", False)
+    jobs = _family(bench, 100)
+    bench.run()
+    assert [job.cached for job in jobs] == [0, 0, 0]
+
+
 def test_the_person_goes_before_background_jobs(bench: Bench) -> None:
     background = bench.job(1, 20, max_tokens=200, priority="background")
     while not background.lanes:
