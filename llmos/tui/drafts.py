@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 #: Keys among the drafts: what was sent or set aside before, and what the prompt replaced for now.
 HISTORY_KEY = "prompt-history"
 ASIDE_KEY = "prompt-aside"
-#: Texts of the history that are stored.
-HISTORY_LENGTH = 200
+#: Texts of the history that are stored, as long as they are no more characters than these.
+HISTORY_LENGTH = 1_000
+HISTORY_CHARACTERS = 1_000_000
+#: So many are stored however long they are.
+HISTORY_LEAST = 200
 
 
 class Drafts:
@@ -40,7 +43,7 @@ class Drafts:
 
     def note_history(self, earlier: Sequence[str], aside: Sequence[str]) -> None:
         """What was sent or set aside before, and what is out of the prompt only for now."""
-        last = list(earlier[-HISTORY_LENGTH:])
+        last = latest(earlier)
         if last != self._earlier:
             self._earlier, self._new_history = last, True
         if list(aside) != self._aside:
@@ -79,7 +82,7 @@ class Drafts:
                 if history:
                     # Before it is read, the history of earlier runs is not part of the present one.
                     old = [one for one in _texts(store, HISTORY_KEY) if one not in earlier] if merge else []
-                    store.save_draft(HISTORY_KEY, json.dumps((old + earlier)[-HISTORY_LENGTH:]))
+                    store.save_draft(HISTORY_KEY, json.dumps(latest(old + earlier)))
                 if aside:
                     old = [one for one in _texts(store, ASIDE_KEY) if one not in beside] if merge else []
                     store.save_draft(ASIDE_KEY, json.dumps(old + beside) if old + beside else "")
@@ -93,6 +96,17 @@ class Drafts:
             self._new_history |= history
             self._new_aside |= aside
             raise
+
+
+def latest(texts: Sequence[str]) -> list[str]:
+    """What of a history is stored: its end."""
+    count = characters = 0
+    for text in reversed(texts[-HISTORY_LENGTH:]):
+        characters += len(text)
+        if count >= HISTORY_LEAST and characters > HISTORY_CHARACTERS:
+            break
+        count += 1
+    return list(texts[len(texts) - count :])
 
 
 def _texts(store: Store, key: str) -> list[str]:

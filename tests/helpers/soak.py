@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 from collections import deque
@@ -24,7 +25,7 @@ from textual.pilot import Pilot, WaitForScreenTimeout
 from llmos.folders import folders
 from llmos.settings import Settings
 from llmos.tui.app import LlmosApp
-from llmos.tui.drafts import HISTORY_KEY, HISTORY_LENGTH
+from llmos.tui.drafts import HISTORY_KEY, HISTORY_LEAST
 from llmos.tui.real_backend import RealBackend
 from tests.helpers.face import wait_until
 
@@ -56,6 +57,9 @@ COMMANDS = (
 )  # fmt: skip
 FAULTS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM)
 WORDS = "what can you do tell me of tokens in the model how were you built and **why** `x = 1` | a | שלום 日本 é 👩‍👩‍👧"
+
+#: The word of its own that each text begins with.
+_WORD = re.compile(r"w\d+q\d+")
 
 
 class Soak:
@@ -254,9 +258,10 @@ class Soak:
                     history = json.dumps([*json.loads(history), *prompt.earlier])
             # Sent, and not stored yet.
             there += "\n".join(turn.text for turn in app.turns.values())
-        missing = [word for word in self.written if word not in there]
-        lost = [word for word in missing if word not in history]
-        if len(json.loads(history)) >= HISTORY_LENGTH:
+        present, remembered = set(_WORD.findall(there)), set(_WORD.findall(history))
+        missing = [word for word in self.written if word not in present]
+        lost = [word for word in missing if word not in remembered]
+        if len(json.loads(history)) >= HISTORY_LEAST:
             self.aged += len(self.only_in_history.intersection(lost))
             self.written = [
                 word for word in self.written if word not in lost or word not in self.only_in_history

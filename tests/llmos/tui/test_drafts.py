@@ -12,7 +12,15 @@ from textual import events
 from textual.pilot import Pilot
 
 from llmos.conversation.store import Store
-from llmos.tui.drafts import ASIDE_KEY, HISTORY_KEY, HISTORY_LENGTH, Drafts
+from llmos.tui.drafts import (
+    ASIDE_KEY,
+    HISTORY_CHARACTERS,
+    HISTORY_KEY,
+    HISTORY_LEAST,
+    HISTORY_LENGTH,
+    Drafts,
+    latest,
+)
 from llmos.tui.screens import chat_drafts
 from llmos.tui.screens.chat import ChatScreen
 from llmos.types import UserError
@@ -256,5 +264,9 @@ async def test_what_could_not_be_stored_stays_noted() -> None:
     assert await drafts.load_history(store, []) == ["one", "aside"]
     drafts.note_history([str(number) for number in range(HISTORY_LENGTH + 5)], [])
     await asyncio.gather(drafts.write(store), drafts.write(store))
-    assert len(json.loads(store.draft(HISTORY_KEY))) == HISTORY_LENGTH
+    stored = json.loads(store.draft(HISTORY_KEY))
+    assert len(stored) == HISTORY_LENGTH and stored[-1] == str(HISTORY_LENGTH + 4)
+    assert latest([]) == []
+    assert len(latest(["x" * HISTORY_CHARACTERS] * (HISTORY_LEAST + 50))) == HISTORY_LEAST
+    assert len(latest(["x" * (HISTORY_CHARACTERS // 300)] * 500)) == 300
     assert store.draft(ASIDE_KEY) == ""

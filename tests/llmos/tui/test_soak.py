@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+from llmos.conversation.store import Store
+from llmos.folders import folders
+from llmos.tui.drafts import HISTORY_KEY, HISTORY_LEAST
+from llmos.types import Message
 from tests.helpers.soak import Soak
 
 # Read now: each test has an environment of its own.
@@ -40,6 +45,29 @@ async def test_a_short_while_of_anything() -> None:
     assert soak.actions >= 25 and soak.written
 
 
+def test_a_lost_word_is_found_out_and_one_that_a_full_history_let_go_is_not_one() -> None:
+    store = Store(folders().store_file)
+    chat = store.create_chat()
+    soak = Soak(seed=1)
+    soak.written = ["w1q11", "w2q22", "w3q33"]
+    store.add_message(Message("user", "w1q11 sent", chat_id=chat.id))
+    store.save_draft("new", "w2q22 unsent")
+    store.save_draft(HISTORY_KEY, json.dumps(["w3q33 set aside"]))
+    soak.check(None)
+    store.save_draft(HISTORY_KEY, "[]")
+    with pytest.raises(AssertionError, match="w3q33"):
+        soak.check(None)
+    store.save_draft(HISTORY_KEY, json.dumps(["w3q33 set aside", *["later"] * HISTORY_LEAST]))
+    soak.check(None)
+    store.save_draft(HISTORY_KEY, json.dumps(["later"] * HISTORY_LEAST))
+    soak.check(None)
+    assert soak.aged == 1 and soak.written == ["w1q11", "w2q22"]
+    store.save_draft("new", "w2q222 is another word")
+    with pytest.raises(AssertionError, match="w2q22"):
+        soak.check(None)
+    store.close()
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(int(MINUTES * 60) + 900)
 async def test_hours_of_anything() -> None:
@@ -49,6 +77,6 @@ async def test_hours_of_anything() -> None:
     minutes = (time.monotonic() - began) / 60
     print(
         f"\n{minutes:.0f} minutes, seed {SEED}: {soak.actions} actions, {soak.texts} texts, "
-        f"{soak.faults} kernel faults, {soak.starts} starts"
+        f"{soak.faults} kernel faults, {soak.starts} starts, {soak.aged} texts left a full history"
     )
     assert soak.faults
