@@ -57,18 +57,26 @@ class Result:
         count: number of items.
         scores: each score's value on every item.
         source: digest of the model file and the items' prompts; empty where it was not noted.
+        groups: number of each item's prompt: those that were drawn more than once share one. Empty
+            where all differ.
     """
 
     count: int
     scores: dict[str, list[float]] = field(default_factory=dict)
     source: str = ""
+    groups: list[int] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """Share, lower and upper 95 % bound of every score."""
-        found: dict[str, Any] = {"n": self.count}
+        """Share, lower and upper 95 % bound of every score.
+
+        ``n`` counts the items and ``distinct`` their different prompts, of which the bounds are: asking
+        one thing twice tells nothing new.
+        """
+        distinct = len(set(self.groups)) or self.count
+        found: dict[str, Any] = {"n": self.count, "distinct": distinct}
         for name, values in self.scores.items():
             right = sum(values)
-            low, high = wilson(right, self.count)
+            low, high = wilson(right * distinct / max(1, self.count), distinct)
             found[name] = {"value": round(right / self.count, 4), "low": round(low, 4), "high": round(high, 4)}
         return found
 
@@ -84,6 +92,13 @@ def items(ability: str, count: int, seed: int) -> list[Conversation]:
     make, split = ABILITIES[ability]
     rng = random.Random(f"evaluate-{ability}-{seed}")
     return [make(rng, split) for _ in range(count)]
+
+
+def numbered(prompts: Sequence[str]) -> list[int]:
+    """A number for each prompt, the same for the same text; nothing where all differ."""
+    known: dict[str, int] = {}
+    found = [known.setdefault(text, len(known)) for text in prompts]
+    return found if len(known) < len(prompts) else []
 
 
 def answered_turn(conversation: Conversation) -> int:
@@ -243,7 +258,8 @@ class _Task:
         for name, scores in found.items():
             before = known[name].scores if self.start else {}
             joined = {key: [*before.get(key, ())[: self.start], *values] for key, values in scores.items()}
-            made[name] = Result(len(self.items), joined, self.source(len(self.items)))
+            groups = numbered(self.prompts)
+            made[name] = Result(len(self.items), joined, self.source(len(self.items)), groups)
             done(name, made[name])
         return made
 
@@ -276,6 +292,7 @@ def compare(before: Mapping[str, Result], after: Mapping[str, Result]) -> dict[s
     for name in before:
         if name in after and before[name].count == after[name].count:
             key = main_score(name)
-            mean, low, high = paired_interval(before[name].scores[key], after[name].scores[key])
+            groups = before[name].groups or after[name].groups
+            mean, low, high = paired_interval(before[name].scores[key], after[name].scores[key], groups=groups)
             found[name] = {"change": round(mean, 4), "low": round(low, 4), "high": round(high, 4)}
     return found

@@ -33,13 +33,18 @@ def _load(path: Path) -> dict[str, Result]:
     if not path.is_file():
         return {}
     raw = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Result(r["n"], r["scores"], r.get("source", "")) for name, r in raw.items()}
+    return {
+        name: Result(r["n"], r["scores"], r.get("source", ""), r.get("groups", [])) for name, r in raw.items()
+    }
 
 
 def _save(path: Path, results: dict[str, Result]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
-    kept = {n: {"n": r.count, "source": r.source, "scores": r.scores} for n, r in results.items()}
+    kept = {
+        n: {"n": r.count, "source": r.source, "groups": r.groups, "scores": r.scores}
+        for n, r in results.items()
+    }
     draft.write_text(json.dumps(kept), encoding="utf-8")
     draft.replace(path)
 
@@ -117,7 +122,9 @@ def _same_items(a: dict[str, Result], b: dict[str, Result]) -> tuple[dict[str, R
         for name, result in one.items():
             if name in other:
                 count = min(result.count, other[name].count)
-                found[name] = Result(count, {k: v[:count] for k, v in result.scores.items()})
+                found[name] = Result(
+                    count, {k: v[:count] for k, v in result.scores.items()}, groups=result.groups[:count]
+                )
         return found
 
     return cut(a, b), cut(b, a)
@@ -156,7 +163,8 @@ def _row(scores: dict[str, Any], roles: Sequence[str], name: str, key: str, labe
         if found is None:
             cells.append("—")
             continue
-        counts.append(str(scores[role][name]["n"]))
+        count, distinct = scores[role][name]["n"], scores[role][name].get("distinct", 0)
+        counts.append(f"{count} ({distinct})" if 0 < distinct < count else str(count))
         cells.append(f"{100 * found['value']:.1f} ({100 * found['low']:.1f}-{100 * found['high']:.1f})")
     if not counts:
         return []

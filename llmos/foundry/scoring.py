@@ -103,13 +103,33 @@ def wilson(right: float, count: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def paired_interval(
-    before: Sequence[float], after: Sequence[float], draws: int = 1000
+    before: Sequence[float], after: Sequence[float], draws: int = 1000, groups: Sequence[int] = ()
 ) -> tuple[float, float, float]:
-    """Mean difference of two runs on the same items, with a bootstrap 95 % interval."""
+    """Mean difference of two runs on the same items, with a bootstrap 95 % interval.
+
+    Args:
+        before: scores of the items.
+        after: scores of the same items.
+        draws: of the bootstrap.
+        groups: number of the group of each item, where some belong together (the same prompt drawn
+            more than once); whole groups are drawn then.
+
+    Raises:
+        ValueError: the items are not the same ones.
+    """
     if len(before) != len(after) or not before:
         raise ValueError("paired scores must be of the same items")
-    differences = [b - a for a, b in zip(before, after, strict=True)]
+    sums: dict[int, list[float]] = {}
+    for group, b, a in zip(groups or range(len(before)), before, after, strict=True):
+        found = sums.setdefault(group, [0.0, 0])
+        found[0] += a - b
+        found[1] += 1
     rng = random.Random(0)
-    count = len(differences)
-    means = sorted(sum(rng.choices(differences, k=count)) / count for _ in range(draws))
-    return sum(differences) / count, means[int(0.025 * draws)], means[int(0.975 * draws)]
+    lots = list(sums.values())
+    means = []
+    for _ in range(draws):
+        drawn = rng.choices(lots, k=len(lots))
+        means.append(sum(d for d, _ in drawn) / sum(n for _, n in drawn))
+    means.sort()
+    mean = sum(d for d, _ in lots) / len(before)
+    return mean, means[int(0.025 * draws)], means[int(0.975 * draws)]
