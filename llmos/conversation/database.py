@@ -18,6 +18,7 @@ from typing import Any
 from llmos.conversation import schema
 from llmos.conversation.salvage import salvage
 from llmos.types import UserError
+from llmos.wording import counted
 
 #: How long a statement waits for another program's lock.
 BUSY_SECONDS = 5.0
@@ -109,11 +110,8 @@ class Database:
         aside = self._set_aside()
         connection = self._connect(self.path)
         chats, messages = salvage(aside, connection)
-        saved = (
-            f"; {_some(chats, 'chat')} with {_some(messages, 'message')} could be read and copied"
-            if chats
-            else ""
-        )
+        found = f"{counted(chats, 'chat', commas=True)} with {counted(messages, 'message', commas=True)}"
+        saved = f"; {found} could be read and copied" if chats else ""
         self.notices.append(
             f"The store {self.path} was damaged ({why}): it was set aside as {aside} "
             f"and a new one begun{saved}."
@@ -231,10 +229,6 @@ class Database:
                     self._connection.execute("PRAGMA optimize")
             self._connection.close()
             self._closed = True
-
-
-def _some(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def is_damage(error: BaseException) -> bool:
