@@ -63,17 +63,24 @@ class OddsScreen(ModalScreen[str | None]):
         table.focus()
         self._compute()
 
+    @property
+    def _left(self) -> bool:
+        """Whether the screen was left while something was computed: its widgets go before its workers."""
+        return not self.query("#odds-text")
+
     @work(exclusive=True, group="odds")
     async def _compute(self) -> None:
+        said = "This answer has no visible text."
         try:
             self._tokens = await self._odds.tokens()
         except UserError as error:
-            self.query_one("#odds-text", Static).update(str(error))
+            said = str(error)
+        if self._left:
             return
         if self._tokens:
             self._show()
         else:
-            self.query_one("#odds-text", Static).update("This answer has no visible text.")
+            self.query_one("#odds-text", Static).update(said)
 
     def _show(self) -> None:
         line = Content("")
@@ -89,7 +96,10 @@ class OddsScreen(ModalScreen[str | None]):
         try:
             rows = await self._odds.alternatives(place)
         except UserError as error:
-            self.query_one("#odds-foot", Static).update(str(error))
+            if not self._left:
+                self.query_one("#odds-foot", Static).update(str(error))
+            return
+        if self._left:
             return
         taken = self._tokens[place]
         table = self.query_one("#odds-table", DataTable)

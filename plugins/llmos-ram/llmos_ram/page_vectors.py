@@ -124,6 +124,8 @@ class PageVectors:
 
     def _keep(self, numbers: list[int], vectors: np.ndarray, embedder: str) -> None:
         with self._lock:
+            if self._closed.is_set():  # the store closes next; pages without a vector get one later
+                return
             self._store.set_vectors(numbers, vectors, embedder)
             pages = self._store.pages(numbers)
             for name, held in self._held.items():

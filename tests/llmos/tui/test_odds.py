@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ from textual.widgets import DataTable
 from llmos.bench.random_gguf import TINY, write_random_gguf
 from llmos.kernel.client import KernelClient
 from llmos.kernel.protocol import LoadRequest
-from llmos.stages.odds import AnswerOdds
+from llmos.stages.odds import AnswerOdds, TokenOdds
 from llmos.tui.screens.odds import OddsScreen, colour_of
 from llmos.types import Message
 from tests.helpers.face import LARGE, face, screen_text, talk, wait_until
@@ -70,3 +72,29 @@ async def test_without_an_answer_or_a_model_f4_says_so(kernel: KernelClient) -> 
 
 def test_colours_go_from_sure_to_surprising() -> None:
     assert [colour_of(value) for value in (1.0, 0.5, 0.2, 0.0)] == ["success", "primary", "warning", "error"]
+
+
+class _Slow:
+    """Odds that are computed when told so."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.ended = False
+
+    async def tokens(self) -> list[TokenOdds]:
+        with suppress(asyncio.CancelledError):  # what is nearly done does not hear of the end
+            await self.go.wait()
+        self.ended = True
+        return [TokenOdds(1, "so", 0.5)]
+
+
+async def test_leaving_while_the_odds_are_computed_ends_nothing_else(kernel: KernelClient) -> None:
+    odds = _Slow()
+    async with face(FakeBackend(), size=LARGE) as (pilot, _screen):
+        pilot.app.push_screen(OddsScreen(odds))  # type: ignore[arg-type]
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, OddsScreen))
+        await pilot.press("escape")
+        odds.go.set()
+        await wait_until(pilot, lambda: odds.ended)
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, OddsScreen) and pilot.app.is_running
