@@ -14,6 +14,7 @@ from llmos.foundry.pairs import Pair, pair
 from llmos.foundry.render import Renderer
 from llmos.foundry.sft import SftOptions, ahead, loss_of, parts
 from llmos.foundry.tasks.base import Split
+from llmos.foundry.tasks.text_pages import TextPages
 from llmos.foundry.tokenizer import Tokenizer
 from llmos.foundry.trainer import (
     Clock,
@@ -111,7 +112,7 @@ def _dpo_part(
 
 
 def general_mix(
-    renderer: Renderer, weight: float, count: int, device: str, seed: int
+    renderer: Renderer, weight: float, count: int, device: str, seed: int, texts: TextPages | None = None
 ) -> Iterator[list[LossPart]]:
     """Losses on conversations of the fine-tuning mix, ``count`` parts an update, to go beside a stage's own.
 
@@ -123,10 +124,11 @@ def general_mix(
         count: parts of an update.
         device: where the model is.
         seed: of the conversations.
+        texts: the corpus' passages, as in fine-tuning.
     """
     import torch
 
-    stream = ahead(parts(renderer, SftOptions(seed=1000 + seed, part_tokens=1024), 0))
+    stream = ahead(parts(renderer, SftOptions(seed=1000 + seed, part_tokens=1024), 0, texts))
     digits = torch.tensor(PageTokens.of(renderer.tokenizer).digits, device=device)
     while True:
         batch = [next(stream)[1] for _ in range(count if weight else 0)]
@@ -164,7 +166,8 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
     gradients = Gradients(model, options.workers if device == "cpu" else 1, device)
     log, rng = Log(out / "log.jsonl"), random.Random(f"dpo-{options.seed}")
     log.path.unlink(missing_ok=True)
-    beside = general_mix(renderer, options.mix, options.workers, device, options.seed)
+    texts = TextPages.load(folder / "passages.jsonl")
+    beside = general_mix(renderer, options.mix, options.workers, device, options.seed, texts)
     test = [p.ids(renderer) for p in _pairs(random.Random("dpo-test"), 96, Split.NAMES)]
     steps = options.steps
     for step in range(1, steps + 1):

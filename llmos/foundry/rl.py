@@ -23,6 +23,7 @@ from llmos.foundry.render import Piece, Renderer, conversation_pieces, turn_piec
 from llmos.foundry.scoring import last_number, score, visible
 from llmos.foundry.tasks import arithmetic, help, pages, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import Conversation, Generator, Split, Turn
+from llmos.foundry.tasks.text_pages import TextPages
 from llmos.foundry.tokenizer import Tokenizer
 from llmos.foundry.trainer import (
     Clock,
@@ -158,7 +159,8 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
     log, rng, clock = Log(out / "log.jsonl"), random.Random(f"rl-{options.seed}"), Clock()
     log.path.unlink(missing_ok=True)
     stop = tokenizer.special[TURN_END]
-    beside = general_mix(renderer, options.mix, workers, device, options.seed)
+    passages = TextPages.load(folder / "passages.jsonl")
+    beside = general_mix(renderer, options.mix, workers, device, options.seed, passages)
     pool = ThreadPoolExecutor(workers)
     makers, weights = [t for t, _ in TASKS], [w for _, w in TASKS]
     for step in range(1, options.steps + 1):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmos.foundry.page_marks import PageTokens, page_labels
 from llmos.foundry.render import Renderer, conversation_pieces
 from llmos.foundry.tasks.mix import conversation
+from llmos.foundry.tasks.text_pages import TextPages
 from llmos.foundry.tokenizer import Tokenizer
 from llmos.foundry.trainer import (
     Clock,
@@ -130,17 +131,19 @@ def build_part(rows: list[tuple[list[int], list[bool]]], marks: PageTokens | Non
     return Part(ids, targets, weights, pages, answers, int(learned.sum()), float(weights[learned].sum()))
 
 
-def parts(renderer: Renderer, options: SftOptions, start: int) -> Iterator[tuple[int, Part]]:
+def parts(
+    renderer: Renderer, options: SftOptions, start: int, texts: TextPages | None = None
+) -> Iterator[tuple[int, Part]]:
     """Parts without end, with the number of the pool that each comes from.
 
     A pool of conversations is sorted by length and cut, so that little is padding; then its parts
-    are shuffled. A pool depends on the seed and its number alone: a run resumes at any pool.
+    are shuffled. A pool depends on the seed, its number and the corpus: a run resumes at any pool.
     """
     pool = start
     marks = PageTokens.of(renderer.tokenizer)
     while True:
         rng = random.Random(f"sft-{options.seed}-{pool}")
-        rows = [renderer.ids(conversation_pieces(conversation(rng))) for _ in range(400)]
+        rows = [renderer.ids(conversation_pieces(conversation(rng, texts=texts))) for _ in range(400)]
         rows = sorted((r for r in rows if len(r[0]) <= options.context), key=lambda r: len(r[0]))
         groups: list[list[tuple[list[int], list[bool]]]] = [[]]
         for row in rows:
@@ -241,7 +244,7 @@ def fine_tune(folder: Path, options: SftOptions, report: Report = print) -> Path
         log.cut_after(step)
         report(f"going on at step {step}, {done} tokens")
         pool += 1
-    stream = ahead(parts(renderer, options, pool))
+    stream = ahead(parts(renderer, options, pool, TextPages.load(folder / "passages.jsonl")))
     digits = torch.tensor(PageTokens.of(tokenizer).digits, device=device)
     clock, energy = Clock(spent), Energy()
     last, last_done = time.monotonic(), done

@@ -7,6 +7,7 @@ import random
 from llmos.formats import DEFAULT_SYSTEM_PROMPT
 from llmos.foundry.tasks import arithmetic, help, memory, pages, prose, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Generator, Split, offered
+from llmos.foundry.tasks.text_pages import TextPages
 
 
 def repeated(make: Generator) -> Generator:
@@ -70,6 +71,8 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
 #: Share of conversations with tools on offer, and share that joins several tasks.
 TOOL_SHARE = 0.34
 JOINED_SHARE = 0.15
+#: Share of conversations about pages of the corpus' own text, where there is a corpus.
+TEXT_SHARE = 0.2
 _SYSTEMS = (
     "You are a helpful assistant.",
     "You are LLMOS.",
@@ -83,11 +86,20 @@ def _draw(rng: random.Random, tasks: tuple[tuple[Generator, float], ...]) -> Gen
     return rng.choices([t for t, _ in tasks], [w for _, w in tasks])[0]
 
 
-def conversation(rng: random.Random, split: Split = Split.TRAIN) -> Conversation:
-    """One conversation of the mix."""
-    with_tools = rng.random() < TOOL_SHARE
+def conversation(
+    rng: random.Random, split: Split = Split.TRAIN, texts: TextPages | None = None
+) -> Conversation:
+    """One conversation of the mix.
+
+    Args:
+        rng: source of chance.
+        split: which entities, phrasings and relations.
+        texts: the corpus' passages, for questions about text that people wrote.
+    """
+    written = texts is not None and rng.random() < TEXT_SHARE
+    with_tools = rng.random() < (TOOL_SHARE / 3 if written else TOOL_SHARE)
     tasks = WITH_TOOLS if with_tools else PLAIN
-    made = _draw(rng, tasks)(rng, split)
+    made = texts.conversation(rng, split) if texts and written else _draw(rng, tasks)(rng, split)
     if with_tools and not made.tools:
         made.tools = offered(rng)
     if rng.random() < JOINED_SHARE:

@@ -70,7 +70,7 @@ _ASIDES = (
     "Nobody knows why.", "It was a good decision.", "The neighbours were surprised.", "More about this later.", "It took a while.",
     "That was not planned.", "Everyone agreed.", "We should talk about it again.", "There is a photo of it.", "This is important.",
 )  # fmt: skip
-_ASK = (
+ASK = (
     "{q}", "{q}", "{q}", "{q}", "According to my notes: {q}", "Please tell me: {q}", "I want to know: {q}", "From the pages: {q}",
     "Can you tell me? {q}", "{q} Look at the pages.", "One more thing: {q}", "{q} Please answer from my files.",
 )  # fmt: skip
@@ -202,7 +202,7 @@ def answer_from_prose(rng: random.Random, split: Split) -> Conversation:
     while not book.facts:
         book = ProsePages(rng, split)
     found, number = rng.choice(book.facts)
-    asked = rng.choice(phrases(_ASK, split)).replace("{q}", rng.choice(found.questions))
+    asked = rng.choice(phrases(ASK, split)).replace("{q}", rng.choice(found.questions))
     reply = f"{found.sentence} [{number}]"
     return Conversation(
         [user(format_user_turn(asked, book.pages)), assistant(reply)],
@@ -219,7 +219,7 @@ def absent_from_prose(rng: random.Random, split: Split) -> Conversation:
     other = fact(rng, split)
     while known & set(other.questions):
         other = fact(rng, split)
-    asked = rng.choice(phrases(_ASK, split)).replace("{q}", rng.choice(other.questions))
+    asked = rng.choice(phrases(ASK, split)).replace("{q}", rng.choice(other.questions))
     return Conversation(
         [user(format_user_turn(asked, book.pages)), assistant(NOT_IN_PAGES)],
         kind="absent",
@@ -241,7 +241,7 @@ def several_prose_questions(rng: random.Random, split: Split) -> Conversation:
             other = fact(rng, split)
             if not known & set(other.questions):
                 wanted, reply = other, NOT_IN_PAGES
-        asked = rng.choice(phrases(_ASK, split)).replace("{q}", rng.choice(wanted.questions))
+        asked = rng.choice(phrases(ASK, split)).replace("{q}", rng.choice(wanted.questions))
         if split is Split.TRAIN and rng.random() < 0.4:
             asked = wrapped(rng, rng.choice(wanted.questions))
         turns += [user(asked if turns else format_user_turn(asked, book.pages)), assistant(reply)]
