@@ -157,7 +157,11 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
 def _finish(request: LoadRequest, path: Path, planned: Plan, engine: Engine) -> Loaded:
     header, takes = planned.header, planned.takes
     used, pace = request.threads or threads.cpu_limit(), 0.0
-    if not request.embedding:
+    if request.embedding:
+        # A query is short, and somebody waits while the program works on the same turn: threads that
+        # must meet after every layer would wait for a processor that the program has.
+        engine.set_threads(used, few=max(1, used // 2), many=used)
+    else:
         health.check_model(engine)
         if not request.threads:
             used, pace = probe_threads(engine)

@@ -15,6 +15,10 @@ def pause_collection() -> None:
 
 
 def resume_collection() -> None:
-    """Collect again, without what was imported so far."""
-    gc.freeze()
+    """Collect again, without what was imported so far.
+
+    Once a process: what a face that was left has let go would be kept for good by a second time.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
     gc.enable()

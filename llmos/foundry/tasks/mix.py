@@ -72,7 +72,7 @@ WITH_TOOLS: tuple[tuple[Generator, float], ...] = (
 TOOL_SHARE = 0.34
 JOINED_SHARE = 0.15
 #: Share of conversations about pages of the corpus' own text, where there is a corpus.
-TEXT_SHARE = 0.2
+TEXT_SHARE = 0.33
 _SYSTEMS = (
     "You are a helpful assistant.",
     "You are LLMOS.",

@@ -27,9 +27,9 @@ _TITLES = ("{s}", "{s}", "About {s}", "Notes on {s}", "More about {s}", "{s}, no
 
 
 def sentences_of(text: str) -> list[str]:
-    """The plain sentences of a passage: 4 to 30 words without quotation, brackets or markup."""
+    """The plain sentences of a passage: 4 to 26 words without quotation, brackets or markup."""
     found = (s.strip() for s in _SENTENCE_END.split(" ".join(text.split())))
-    return [s for s in found if 4 <= len(s.split()) <= 30 and _GOOD.fullmatch(s)]
+    return [s for s in found if 4 <= len(s.split()) <= 26 and _GOOD.fullmatch(s)]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_any_text_is_taken(text: str, seed: int) -> None:
     for sentence in [text, *sentences_of(text)]:
         asked = question(random.Random(seed), sentence)
         assert len(asked) <= 200
-    assert all(4 <= len(s.split()) <= 30 for s in sentences_of(text))
+    assert all(4 <= len(s.split()) <= 26 for s in sentences_of(text))
 
 
 @given(st.sampled_from([s for t in TEXTS for s in sentences_of(t)]), st.integers(0, 10**6))
@@ -110,5 +110,5 @@ def test_passages_held_out_by_the_funnel_are_not_trained_on(tmp_path: Path) -> N
 def test_the_mix_has_them_where_there_is_a_corpus() -> None:
     texts, rng = TextPages(TEXTS), random.Random(5)
     kinds = Counter(conversation(rng, texts=texts).kind for _ in range(400))
-    assert 0.08 < kinds["text_pages"] / 400 < 0.3  # some are joined to other tasks
+    assert 0.15 < kinds["text_pages"] / 400 < 0.4  # some are joined to other tasks
     assert not any(conversation(rng).kind == "text_pages" for _ in range(100))
