@@ -10,6 +10,7 @@ from llmos.foundry.render import Piece, Renderer, conversation_pieces, turn_piec
 from llmos.foundry.tasks import help, pages, refuse, smalltalk, tools
 from llmos.foundry.tasks.base import ALL_TOOLS, Conversation, Split, Turn, assistant, made_up
 from llmos.foundry.tasks.relations import value
+from llmos.foundry.tasks.text_pages import TextPages
 
 #: Kinds of pairs, in the words of the record.
 KINDS = ("grounded", "invented", "right tool", "concise")
@@ -87,8 +88,7 @@ def _invented(rng: random.Random, split: Split) -> Pair:
     if roll < 0.7:
         made = pages.absent_from_pages(rng, split)
         before, good = _cut(made)
-        other = pages.answer_from_pages(rng, split)
-        return Pair("invented", before, good, assistant(other.turns[-1].content))
+        return Pair("invented", before, good, assistant(rng.choice(made.options["wrong"])))
     if roll < 0.85:
         before, good = _cut(refuse.refuse_harm(rng, split))
         return Pair("invented", before, good, assistant(rng.choice(_COMPLYING)))
@@ -126,12 +126,24 @@ def _concise(rng: random.Random, split: Split) -> Pair:
     return Pair("concise", before, good, assistant(text))
 
 
+def _from_text(rng: random.Random, split: Split, texts: TextPages) -> Pair:
+    """The sentence that answers, or none where none does, against another sentence of the same pages."""
+    made = texts.one_question(rng, split)
+    while not made.options["wrong"]:
+        made = texts.one_question(rng, split)
+    before, good = _cut(made)
+    kind = "grounded" if made.kind == "pages" else "invented"
+    return Pair(kind, before, good, assistant(rng.choice(made.options["wrong"])))
+
+
 _MAKERS = (_grounded, _invented, _right_tool, _concise)
 
 
-def pair(rng: random.Random, split: Split = Split.TRAIN) -> Pair:
-    """One pair of a random kind."""
-    made = rng.choices(_MAKERS, (4, 8, 3, 2))[0](rng, split)
+def pair(rng: random.Random, split: Split = Split.TRAIN, texts: TextPages | None = None) -> Pair:
+    """One pair of a random kind; with ``texts`` a third are of the corpus' own sentences."""
+    if texts is not None and rng.random() < 0.33:
+        return _from_text(rng, split, texts)
+    made = rng.choices(_MAKERS, (5, 7, 3, 2))[0](rng, split)
     if made.chosen == made.rejected:
         return pair(rng, split)
     return made

@@ -173,7 +173,8 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
     for step in range(1, steps + 1):
         over = max(step / steps, clock.seconds() / options.seconds if options.seconds else 0.0)
         batch = sorted(
-            (p.ids(renderer) for p in _pairs(rng, options.pairs, Split.TRAIN)), key=lambda p: len(p[0])
+            (p.ids(renderer) for p in _pairs(rng, options.pairs, Split.TRAIN, texts)),
+            key=lambda p: len(p[0]),
         )
         size = max(1, len(batch) // (2 * options.workers))
         kept: list[Tensor] = []
@@ -209,8 +210,8 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
     return final
 
 
-def _pairs(rng: random.Random, count: int, split: Split) -> list[Pair]:
-    return [pair(rng, split) for _ in range(count)]
+def _pairs(rng: random.Random, count: int, split: Split, texts: TextPages | None = None) -> list[Pair]:
+    return [pair(rng, split, texts) for _ in range(count)]
 
 
 def margins(

@@ -54,6 +54,8 @@ TASKS: tuple[tuple[Generator, float], ...] = (
     (refuse.refuse_harm, 0.5),
     (help.ask_help, 1),
 )
+#: Weight of questions about the corpus' own sentences beside these, where there is a corpus.
+TEXT_WEIGHT = 4.0
 _REWARD = {"tool": "exact_call"}
 
 
@@ -163,6 +165,8 @@ def reinforce(folder: Path, options: RlOptions, report: Report = print) -> Path:
     beside = general_mix(renderer, options.mix, workers, device, options.seed, passages)
     pool = ThreadPoolExecutor(workers)
     makers, weights = [t for t, _ in TASKS], [w for _, w in TASKS]
+    if passages is not None:
+        makers, weights = [*makers, passages.one_question], [*weights, TEXT_WEIGHT]
     for step in range(1, options.steps + 1):
         asked = [rng.choices(makers, weights)[0](rng, Split.TRAIN) for _ in range(options.prompts)]
         prompts = [prompt_ids(renderer, c) for c in asked]

@@ -195,11 +195,14 @@ def absent_from_pages(rng: random.Random, split: Split) -> Conversation:
         if (relation.name, subject) not in stated:
             break
     asked = question(rng, relation, subject, split)
+    # What is answered wrongly: a value of the pages to the question asked, or what a page does state.
+    wrong = [f"{canonical(relation, subject, what)} [{number}]" for _, _, what, number in book.facts]
+    wrong += [f"{canonical(r, name, what)} [{number}]" for r, name, what, number in book.facts]
     return Conversation(
         [user(format_user_turn(asked, book.pages)), assistant(NOT_IN_PAGES)],
         kind="absent",
         answer=NOT_IN_PAGES,
-        options={"reply": NOT_IN_PAGES, "pages": book.pages, "question": asked},
+        options={"reply": NOT_IN_PAGES, "pages": book.pages, "question": asked, "wrong": wrong},
     )
 
 

@@ -156,15 +156,44 @@ class TextPages:
                     break
                 asked, sentence, number = facts.pop()
                 reply = f"{sentence} [{number}]"
-            form = rng.random()
-            if form < 0.25:
-                asked = wrapped(rng, asked)
-            elif form < 0.45:
-                asked = rng.choice(phrases(ASK, split)).replace("{q}", asked)
-            elif form < 0.6:
-                asked = asked.lower() if rng.random() < 0.6 else asked.rstrip("?.")
+            asked = _worded(rng, asked, split)
             turns += [user(asked if turns else format_user_turn(asked, pages)), assistant(reply)]
         return Conversation(turns, kind="text_pages", answer=turns[-1].content)
+
+    def one_question(self, rng: random.Random, split: Split) -> Conversation:
+        """Pages and one question, as ``pages`` and ``absent`` tasks are: it can be checked.
+
+        ``options["wrong"]`` holds answers that are sentences of these pages and answer something else.
+        """
+        windows = self._windows(rng)
+        while not (facts := [f for w in windows for f in w.facts]):
+            windows = self._windows(rng)
+        said = [f"{s} [{n}]" for n, w in enumerate(windows, start=1) for s in w.sentences]
+        pages = [w.page for w in windows]
+        asked = self._absent(rng, windows) if rng.random() < 0.35 else ""
+        if asked:
+            kind, answer, reply, page = "absent", NOT_IN_PAGES, NOT_IN_PAGES, 0
+        else:
+            asked, answer, page = rng.choice(facts)
+            kind, reply = "pages", f"{answer} [{page}]"
+        asked = _worded(rng, asked, split)
+        wrong = [s for s in said if s != reply]
+        options = {"page": page, "reply": reply, "pages": pages, "question": asked, "wrong": wrong}
+        return Conversation(
+            [user(format_user_turn(asked, pages)), assistant(reply)], kind=kind, answer=answer, options=options
+        )
+
+
+def _worded(rng: random.Random, asked: str, split: Split) -> str:
+    """The question as one of many people would write it."""
+    form = rng.random()
+    if form < 0.25:
+        return wrapped(rng, asked)
+    if form < 0.45:
+        return rng.choice(phrases(ASK, split)).replace("{q}", asked)
+    if form < 0.6:
+        return asked.lower() if rng.random() < 0.6 else asked.rstrip("?.")
+    return asked
 
 
 _PLAIN = ("is", "are", "was", "were", "can", "could", "will", "should", "must", "may", "has", "have", "had")

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmos.formats import NOT_IN_PAGES
+from llmos.foundry.pairs import pair
+from llmos.foundry.scoring import score
 from llmos.foundry.tasks.base import Split
 from llmos.foundry.tasks.mix import conversation
 from llmos.foundry.tasks.text_pages import TextPages, sentences_of
@@ -112,3 +114,18 @@ def test_the_mix_has_them_where_there_is_a_corpus() -> None:
     kinds = Counter(conversation(rng, texts=texts).kind for _ in range(400))
     assert 0.15 < kinds["text_pages"] / 400 < 0.4  # some are joined to other tasks
     assert not any(conversation(rng).kind == "text_pages" for _ in range(100))
+
+
+@given(st.integers(0, 10**6))
+def test_one_question_can_be_checked(seed: int) -> None:
+    made = TextPages(TEXTS).one_question(random.Random(seed), Split.TRAIN)
+    assert made.kind in ("pages", "absent")
+    assert score(made, made.turns[-1].content)["correct"] == 1
+    for wrong in made.options["wrong"]:
+        assert score(made, wrong)["correct"] == 0
+
+
+@given(st.integers(0, 10**6))
+def test_pairs_of_the_corpus_never_reject_a_set_sentence(seed: int) -> None:
+    made = pair(random.Random(seed), Split.TRAIN, TextPages(TEXTS))
+    assert made.chosen != made.rejected and made.rejected.content != NOT_IN_PAGES
