@@ -45,6 +45,9 @@ class PreferenceOptions:
         mix: weight of the loss on conversations of the whole fine-tuning mix, so that what no pair
             is about stays as it was.
         rate: peak learning rate of AdamW.
+        share: how much of the change is kept: the final weights lie between those before and after
+            (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903). What the pairs train for keeps most of
+            its gain, and what they are not about loses less.
         head_pairs: pairs that the reward head learns from; a quarter as many test it.
         seconds: end by this time, or None.
         seed: of the pairs.
@@ -58,6 +61,7 @@ class PreferenceOptions:
     anchor: float = 0.2
     mix: float = 1.0
     rate: float = 2e-5
+    share: float = 0.5
     head_pairs: int = 1200
     seconds: float | None = None
     seed: int = 3
@@ -200,6 +204,9 @@ def optimise_preferences(folder: Path, options: PreferenceOptions, report: Repor
             report(f"step {step} loss {loss:.3f} margin {float(margin.mean()):.3f}")
         if over >= 1.0:
             break
+    with torch.no_grad():
+        for now, before in zip(model.parameters(), reference.parameters(), strict=True):
+            now.copy_(torch.lerp(before, now, options.share))
     log.write(step=step, held_out=margins(model, reference, test, options.beta))
     save_state(final, model, None, step=step, seed=options.seed)
     (out / "facts.json").write_text(

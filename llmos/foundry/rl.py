@@ -47,7 +47,7 @@ TASKS: tuple[tuple[Generator, float], ...] = (
     (arithmetic.sum_by_steps, 5),
     (arithmetic.word_problem, 1),
     (pages.answer_from_pages, 3),
-    (pages.absent_from_pages, 2),
+    (pages.absent_from_pages, 3),
     (tools.use_tool, 2),
     (smalltalk.small_talk, 1),
     (refuse.not_known, 1),
