@@ -86,6 +86,11 @@ def phrases(items: Sequence[str], split: Split, one_in: int = 6) -> list[str]:
     return chosen or list(items)
 
 
+def split_words(text: str) -> tuple[str, ...]:
+    """A list of words, written as one text."""
+    return tuple(text.split())
+
+
 def user(content: str) -> Turn:
     """A person's turn."""
     return Turn("user", content)

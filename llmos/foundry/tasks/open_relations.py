@@ -10,15 +10,11 @@ import random
 import re
 from functools import cache
 
+from llmos.foundry.tasks.base import split_words
 from llmos.foundry.tasks.relations import NEW_NAMES, Relation, noun_relation, verb_relation
 from llmos.foundry.tasks.topics import NOUNS
 
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-_PARTICIPLES = _words(
+_PARTICIPLES = split_words(
     "cleaned opened closed moved fixed planted washed guarded visited praised trained invited hired "
     "managed planned measured mapped copied saved sailed followed helped carried covered counted "
     "checked carved crossed damaged delivered donated dropped dressed emptied entered escorted "
@@ -28,40 +24,40 @@ _PARTICIPLES = _words(
     "replaced reported rescued restored ruled scanned searched signed sorted started stopped studied "
     "supported tested touched toured traded turned used watched welcomed"
 )
-_QUALITIES = _words(
+_QUALITIES = split_words(
     "old new first last second main big small lower upper outer inner spare local official secret "
     "usual early late northern southern summer winter daily public private red blue green hidden "
     "common central total average lowest highest"
 )
 #: Verbs (base form) that go with a number and a unit, a place, a time, or a thing.
-_MEASURED = _words(
+_MEASURED = split_words(
     "hold seat weigh cost serve carry contain produce store show move pump burn earn lose save cover reach cross "
     "lift print bake teach treat lend feed take need count own include stretch receive spend collect rent"
 )
-_UNITS = _words(
+_UNITS = split_words(
     "litres people grams kilograms metres kilometres coins euros dollars pounds hours minutes days weeks pages "
     "guests pupils tons cups boxes plates chairs rooms visitors books bottles tickets miles workers beds tables "
     "trees cows cars boats letters watts volts parts steps seats windows cards stamps patients passengers students "
     "soldiers players children barrels bags bricks acres feet inches gallons cents horses sheep machines"
 )
-_PLACED = _words(
+_PLACED = split_words(
     "stop stand start end stay sleep wait work land arrive begin hang rest park hide swim camp dance sing train "
     "turn grow appear sit shop study lie live happen meet play practise perform return cross sail fly walk travel"
 )
 _AT = ("in", "in", "at", "near", "behind", "beside", "outside", "opposite")
-_TIMED = _words(
+_TIMED = split_words(
     "leave open close start end arrive begin stop return sail run play meet ring wake eat move depart finish "
     "rehearse rest land train gather perform vote pause restart deliver shut happen change fly"
 )
-_ACTIVE = _words(
+_ACTIVE = split_words(
     "sell serve make collect teach produce need use carry bring store repair clean offer show love hate drink "
     "buy like contain want eat grow paint wear fear follow build bake lend keep study own hold deliver sing trade"
 )
 _OBJECTS = ("thing", "food", "food", "animal", "material", "colour")
-_DONE = _words(
+_DONE = split_words(
     "made run owned led kept fed built written driven known taught sung cut held sold bought hidden drawn"
 )
-_LASTING = _words(
+_LASTING = split_words(
     "cooked baked heated dried stored boiled cooled soaked smoked fried closed opened tested cleaned watched "
     "charged mixed pressed kept shown trained washed painted played repaired stirred warmed grilled frozen"
 )
@@ -71,7 +67,7 @@ _SIZES = (
     ("long", "kilometres"), ("thick", "millimetres"), ("old", "years"), ("old", "months"), ("heavy", "tons"),
     ("wide", "centimetres"), ("long", "pages"), ("deep", "feet"), ("far", "miles"),
 )  # fmt: skip
-_NAMED = _words(
+_NAMED = split_words(
     "cat dog horse ship boat house book song wife husband son daughter cook inn street bridge team parrot"
 )
 

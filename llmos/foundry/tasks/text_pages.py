@@ -93,7 +93,7 @@ class TextPages:
         if rng.random() < 0.3:  # what it is about stands in the heading alone: "It should stay closed."
             at = rng.randrange(len(chosen))
             said = parse(chosen[at])
-            if said and said.base == "" and said.verb in _PLAIN and 1 < len(said.subject.split()) < 6:
+            if said and said.base == "" and 1 < len(said.subject.split()) < 6:
                 asked = question(rng, chosen[at])
                 it = "They" if said.verb in ("are", "were", "have") else "It"
                 chosen[at] = f"{it} {said.verb} {said.rest}{chosen[at][-1]}"
@@ -119,8 +119,12 @@ class TextPages:
         )
         return _Window(page, chosen, facts)
 
-    def _windows(self, rng: random.Random) -> list[_Window]:
-        return [self._window(rng, number) for number in range(1, rng.choice((1, 1, 1, 2, 2, 3)) + 1)]
+    def _windows(self, rng: random.Random) -> tuple[list[_Window], list[tuple[str, str, int]]]:
+        """One to three pages, and all that can be asked about them: something can."""
+        while True:
+            windows = [self._window(rng, number) for number in range(1, rng.choice((1, 1, 1, 2, 2, 3)) + 1)]
+            if facts := [fact for window in windows for fact in window.facts]:
+                return windows, rng.sample(facts, len(facts))
 
     def _absent(self, rng: random.Random, windows: list[_Window]) -> str:
         """A question to another text that shares at most one word with any sentence of these pages.
@@ -140,10 +144,7 @@ class TextPages:
 
     def conversation(self, rng: random.Random, split: Split) -> Conversation:
         """Pages once, then one to five questions about them, about a quarter of them without an answer there."""
-        windows = self._windows(rng)
-        while not (facts := [f for w in windows for f in w.facts]):
-            windows = self._windows(rng)
-        facts = rng.sample(facts, len(facts))
+        windows, facts = self._windows(rng)
         pages, turns = [w.page for w in windows], list[Turn]()
         for _ in range(rng.choice((1, 1, 2, 3, 4, 5))):
             if turns and not facts:
@@ -165,16 +166,14 @@ class TextPages:
 
         ``options["wrong"]`` holds answers that are sentences of these pages and answer something else.
         """
-        windows = self._windows(rng)
-        while not (facts := [f for w in windows for f in w.facts]):
-            windows = self._windows(rng)
+        windows, facts = self._windows(rng)
         said = [f"{s} [{n}]" for n, w in enumerate(windows, start=1) for s in w.sentences]
         pages = [w.page for w in windows]
         asked = self._absent(rng, windows) if rng.random() < 0.35 else ""
         if asked:
             kind, answer, reply, page = "absent", NOT_IN_PAGES, NOT_IN_PAGES, 0
         else:
-            asked, answer, page = rng.choice(facts)
+            asked, answer, page = facts[0]
             kind, reply = "pages", f"{answer} [{page}]"
         asked = _worded(rng, asked, split)
         wrong = [s for s in said if s != reply]
@@ -194,6 +193,3 @@ def _worded(rng: random.Random, asked: str, split: Split) -> str:
     if form < 0.6:
         return asked.lower() if rng.random() < 0.6 else asked.rstrip("?.")
     return asked
-
-
-_PLAIN = ("is", "are", "was", "were", "can", "could", "will", "should", "must", "may", "has", "have", "had")

@@ -13,18 +13,14 @@ import random
 import re
 from dataclasses import dataclass
 
+from llmos.foundry.tasks.base import split_words
 from llmos.foundry.tasks.topics import VERBS
 
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-_AUX = _words("is are was were can could will would should must may might has have had")
+_AUX = split_words("is are was were can could will would should must may might has have had")
 #: Past forms that no rule makes, with their base forms.
 _IRREGULAR = dict(
     pair.split("/")
-    for pair in _words(
+    for pair in split_words(
         "went/go came/come took/take gave/give found/find made/make kept/keep held/hold led/lead left/leave "
         "lost/lose met/meet paid/pay ran/run said/say sat/sit saw/see sold/sell sent/send spoke/speak spent/spend "
         "stood/stand told/tell thought/think wrote/write began/begin brought/bring built/build bought/buy "
@@ -36,7 +32,7 @@ _IRREGULAR = dict(
 )
 _PAST = {past: base for base, past in VERBS} | _IRREGULAR
 _OPENERS = frozenset(
-    _words(
+    split_words(
         "it he she they we i you this that these those there what who when where which if and but so because as "
         "then here now in on at after before by for from with to of while although though however thus yet not no "
         "all some many most one such each every both another other even how why let perhaps or nor once since "
@@ -50,7 +46,7 @@ _LED = re.compile(
     r"((?:In|On|At|After|Before|During|By|Since|For|Every|Last|Near|Under|Behind) [^,]{2,40}), (?=[A-Z\w])"
 )
 _STOP = _OPENERS | frozenset(
-    _words(
+    split_words(
         "the a an is are was were be been being has have had do does did can could will would should must may "
         "might shall into out up down over under again than very more much just only also its his her their our "
         "your my me him them us against across through behind under near between within without around along "
@@ -81,7 +77,7 @@ _NOUN_PHRASE = re.compile(
 #: Words of which the one is asked with the other, both ways.
 _LIKE = {
     one: other
-    for pair in _words(
+    for pair in split_words(
         "start/begin big/large buy/purchase cost/price fix/repair end/finish shut/close small/little "
         "quick/fast ill/sick kids/children picture/photo car/vehicle trip/journey job/work home/house "
         "shop/store stone/rock road/street sea/ocean speak/talk allow/permit need/require help/assist "
@@ -183,7 +179,7 @@ _BASES = frozenset(base for base, _ in VERBS) | frozenset(_IRREGULAR.values()) |
 )  # fmt: skip
 
 
-def _asks(rng: random.Random, wanted: str, said: Statement, before: str, after: str = "") -> str:
+def _asks(wanted: str, said: Statement, before: str, after: str = "") -> str:
     """A question word before a statement: "Where was the boat built?"; ``before`` is what of the rest is kept."""
     if said.base:
         helper = "does" if said.verb.endswith("s") and said.verb not in _PAST else "did"
@@ -212,29 +208,27 @@ def _by_rule(rng: random.Random, said: Statement) -> list[str]:
     if said.verb not in ("were", "are", "have") and said.subject != "I":
         found.append(f"{'Who' if name else 'What'} {said.verb} {short}?")
     if match := _WHEN.search(rest):
-        found += [_asks(rng, "When", said, rest[: match.start()].split(",")[0])] * 2
+        found += [_asks("When", said, rest[: match.start()].split(",")[0])] * 2
     if match := _WHERE.search(bare):
-        found += [_asks(rng, "Where", said, bare[: match.start()])] * 2
+        found += [_asks("Where", said, bare[: match.start()])] * 2
     if match := _MANY.search(rest):
         wanted = rng.choice((f"How many {match[2]}", f"How many {match[2]}", f"What number of {match[2]}"))
         left = rest[: match.start()] if rng.random() < 0.5 else f"{rest[: match.start()]}{rest[match.end() :]}"
-        found += [_asks(rng, wanted, said, left.split(",")[0])] * 3
+        found += [_asks(wanted, said, left.split(",")[0])] * 3
     if (match := _BY.search(bare)) and not said.base:
-        found.append(_asks(rng, rng.choice(("By whom", "By what", "Who")), said, bare[: match.start()]))
+        found.append(_asks(rng.choice(("By whom", "By what", "Who")), said, bare[: match.start()]))
     if match := _BECAUSE.search(rest):
-        found.append(_asks(rng, "Why", said, rest[: match.start()]))
+        found.append(_asks("Why", said, rest[: match.start()]))
     if said.verb in ("is", "are", "was", "were") and len(bare.split()) < 12:
-        found.append(
-            _asks(rng, "Who" if said.subject[0].isupper() and rng.random() < 0.3 else "What", said, "")
-        )
+        found.append(_asks("Who" if said.subject[0].isupper() and rng.random() < 0.3 else "What", said, ""))
     elif parts := _PLACED.split(f" {bare} ", maxsplit=1):
         cut = bare[len(parts[0].strip()) :].strip() if len(parts) > 1 and rng.random() < 0.6 else ""
         wanted = "What" if said.base else f"What {rng.choice(('', '', 'exactly '))}".strip()
         if said.base:
-            found.append(_asks(rng, wanted, said, cut))
+            found.append(_asks(wanted, said, cut))
         elif said.verb not in ("has", "have", "had"):
             verb = bare.split()[:1]
-            found.append(_asks(rng, wanted, said, f"{' '.join(verb)} {cut}" if verb else "do"))
+            found.append(_asks(wanted, said, f"{' '.join(verb)} {cut}" if verb else "do"))
     return found
 
 

@@ -74,14 +74,14 @@ def test_colours_go_from_sure_to_surprising() -> None:
     assert [colour_of(value) for value in (1.0, 0.5, 0.2, 0.0)] == ["success", "primary", "warning", "error"]
 
 
-class _Slow:
+class _Slow(AnswerOdds):
     """Odds that are computed when told so."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.ended = False
 
-    async def tokens(self) -> list[TokenOdds]:
+    async def tokens(self, most: int = 0) -> list[TokenOdds]:
         with suppress(asyncio.CancelledError):  # what is nearly done does not hear of the end
             await self.go.wait()
         self.ended = True
@@ -91,7 +91,7 @@ class _Slow:
 async def test_leaving_while_the_odds_are_computed_ends_nothing_else(kernel: KernelClient) -> None:
     odds = _Slow()
     async with face(FakeBackend(), size=LARGE) as (pilot, _screen):
-        pilot.app.push_screen(OddsScreen(odds))  # type: ignore[arg-type]
+        pilot.app.push_screen(OddsScreen(odds))
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, OddsScreen))
         await pilot.press("escape")
         odds.go.set()
