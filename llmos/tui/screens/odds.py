@@ -52,9 +52,7 @@ class OddsScreen(ModalScreen[str | None]):
             with VerticalScroll(id="odds-cells"):
                 yield Static("Computing the odds …", id="odds-text", markup=False)
             yield DataTable(id="odds-table", cursor_type="row")
-            yield Static(
-                "Left and right choose a token, Enter branches with the chosen one, Esc back", id="odds-foot"
-            )
+            yield Static("← → choose a token, Enter branches from there, Esc back", id="odds-foot")
 
     def on_mount(self) -> None:
         """Compute, then draw."""
