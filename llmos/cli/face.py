@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def run_tui(
     chat_id = _chat_id(chat, go_on) if chat or go_on else ""
     app = LlmosApp(_backend, read_options(where.settings_file, slow=slow), chat=chat_id, model=model, tour=tour)
     _leave_on_signals(app)
+    _leave_with_terminal()
     app.run()
     if app.return_code:
         sys.exit(app.return_code)
@@ -53,6 +56,24 @@ def _leave_on_signals(app: LlmosApp) -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
+
+
+def _leave_with_terminal() -> None:
+    """Have the end of the terminal arrive as SIGHUP.
+
+    The kernel sends it to the leader of the session alone. Where that is ``make``, which waits for its
+    child instead of ending, nobody passes it on, and the input thread reads the end of the file for ever.
+    """
+    if not os.isatty(0):
+        return
+
+    def watch() -> None:
+        terminal = select.poll()
+        terminal.register(0, 0)  # no event is asked for: the end of a terminal is told unasked
+        if any(event & select.POLLHUP for _, event in terminal.poll()):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    threading.Thread(target=watch, name="end of the terminal", daemon=True).start()
 
 
 def _backend() -> Backend:

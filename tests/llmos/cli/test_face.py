@@ -17,6 +17,13 @@ from llmos.conversation.store import Store
 from llmos.settings import folders
 from llmos.types import Message, UserError
 
+#: As ``make`` does: it leads the session, keeps the hang-up to itself, and waits for its child.
+PARENT = """
+import fcntl, signal, subprocess, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, lambda *_: None)
+sys.exit(subprocess.call(sys.argv[1:]))
+"""
 LEAVES_ALTERNATE_SCREEN = b"\x1b[?1049l"
 
 
@@ -55,6 +62,30 @@ def test_a_signal_ends_the_face_in_order(tmp_path: Path) -> None:
     finally:
         process.kill()
         os.close(master)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the end of a terminal is told in other ways elsewhere")
+def test_a_closed_terminal_ends_the_face_below_make(tmp_path: Path) -> None:
+    model = write_random_gguf(tmp_path / "m.gguf")
+    master, slave = pty.openpty()
+    face_command = [sys.executable, "-m", "llmos.cli.main", "--model", str(model), "--safe-mode"]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, *face_command],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
+    os.close(slave)
+    try:
+        seen = read_until(master, b"Ask anything")
+        os.close(master)
+        assert b"Ask anything" in seen
+        assert parent.wait(timeout=60) == 128 + signal.SIGHUP
+    finally:
+        if parent.poll() is None:
+            os.killpg(parent.pid, signal.SIGKILL)
 
 
 def test_the_chat_that_the_command_line_asks_for() -> None:
