@@ -7,6 +7,7 @@ made to the address that was checked, at every redirect again.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -91,7 +92,7 @@ class PluginHttp:
             if left <= 0:
                 raise UserError(f"{_short(url)} did not answer within {timeout:g} s; try again later.")
             try:
-                response, target = self._once(method, url, sent, content, left, max_bytes, end)
+                response, target = self._once(method, url, sent, content, max_bytes, end)
             except httpx.TimeoutException as error:
                 raise UserError(
                     f"{_short(url)} did not answer within {timeout:g} s; try again later."
@@ -113,7 +114,6 @@ class PluginHttp:
         url: str,
         headers: Mapping[str, str],
         content: bytes | None,
-        timeout: float,
         max_bytes: int,
         end: float,
     ) -> tuple[HttpResponse, str]:
@@ -123,7 +123,7 @@ class PluginHttp:
         _request.end = end
         parts: list[bytes] = []
         size = 0
-        with self._client.stream(method, url, headers=headers, content=content, timeout=timeout) as answer:
+        with contextlib.closing(self._send(self._client, method, url, headers, content, end)) as answer:
             location = answer.headers.get("location", "") if answer.status_code in _REDIRECTS else ""
             if not location:
                 # Decoded bytes are counted, so that a small compressed body cannot unfold without end.
@@ -137,6 +137,34 @@ class PluginHttp:
                     parts.append(part)
             response = HttpResponse(answer.status_code, dict(answer.headers), b"".join(parts), url)
             return response, urljoin(url, location) if location else ""
+
+    @staticmethod
+    def _send(
+        client: httpx.Client,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        end: float,
+    ) -> httpx.Response:
+        """The answer, its body still to be read.
+
+        A server may close a connection that was kept just as the next request goes out. One that
+        only reads is then sent again, once (RFC 9112, 9.3.1).
+        """
+        import httpx
+
+        def send() -> httpx.Response:
+            left = max(0.001, end - time.monotonic())
+            request = client.build_request(method, url, headers=headers, content=content, timeout=left)
+            return client.send(request, stream=True)
+
+        try:
+            return send()
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            if method not in ("GET", "HEAD"):
+                raise
+            return send()
 
 
 def _check_scheme(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -175,6 +176,28 @@ class Site(Server):
 
     def handle(self, connection: socket.socket) -> None:
         self.talk(connection, self.pages, "path")
+
+
+class HangsUp(Site):
+    """Keeps each connection after an answer and ends it in the middle of the next request.
+
+    Args:
+        reset: end it with a reset, as a server does that closed before the request came.
+    """
+
+    def __init__(self, reset: bool) -> None:
+        self._reset = reset
+        self.broken: list[Request] = []
+        super().__init__()
+
+    def handle(self, connection: socket.socket) -> None:
+        self.talk(connection, self.pages, "path")
+        again = read_request(connection)
+        if again is None:
+            return
+        self.broken.append(again)
+        if self._reset:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Engines(Server):

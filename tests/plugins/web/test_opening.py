@@ -14,7 +14,7 @@ from llmos_web.web import Web
 
 from llmos.types import UserError
 from tests.plugins.web.conftest import HostMaker
-from tests.plugins.web.servers import Answer, Request, Site, drip, endless, reply, silent
+from tests.plugins.web.servers import Answer, HangsUp, Request, Site, drip, endless, reply, silent
 
 ARTICLE = """<!DOCTYPE html><html><head><title>The moon's distance</title>
 <meta name="date" content="2024-05-01"></head><body><nav>Home Shop Login</nav>
@@ -320,6 +320,33 @@ class TestAddresses:
         with pytest.raises(UserError, match="no answer within"):
             web.opener.open("https://slow.example/")
         assert time.monotonic() - started < 3
+
+
+@pytest.fixture(params=[False, True], ids=["closed", "reset"])
+def hangs_up(request: pytest.FixtureRequest) -> Iterator[HangsUp]:
+    server = HangsUp(request.param)
+    body = ARTICLE.encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
+    server.pages["*"] = lambda asked: iter([head.encode() + body])
+    server.pages["/robots.txt"] = reply("", 404)
+    yield server
+    server.close()
+
+
+def test_a_kept_connection_that_ends_is_opened_anew(make_host: HostMaker, hangs_up: HangsUp) -> None:
+    web = Web(make_host(allow_hosts=[hangs_up.netloc]))
+    for path in ("/a", "/b", "/c"):
+        assert "384,400" in web.opener.open(hangs_up.url + path).document.text
+    assert [request.path for request in hangs_up.broken] == ["/b", "/c"]
+    web.close()
+
+
+def test_what_changes_something_is_never_sent_twice(make_host: HostMaker, hangs_up: HangsUp) -> None:
+    http = make_host(allow_hosts=[hangs_up.netloc]).http
+    assert http.request("GET", hangs_up.url + "/a").status == 200
+    with pytest.raises(UserError, match="cannot be reached"):
+        http.request("POST", hangs_up.url + "/a", content=b"once")
+    assert [request.method for request in hangs_up.requests + hangs_up.broken] == ["GET", "POST"]
 
 
 def test_nothing_of_the_user_is_sent(web: Web, site: Site) -> None:
