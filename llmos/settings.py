@@ -35,7 +35,11 @@ class ModelSettings(BaseModel):
     context: int = Field(0, ge=0, description="Context window in tokens; 0 lets the program choose.")
     threads: int = Field(0, ge=0, description="CPU threads; 0 probes for the fastest count.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers on the GPU; -1 lets the program choose.")
-    kv_type: Literal["f16", "q8_0"] = Field("f16", description="Number format of the KV cache.")
+    kv_type: Literal["auto", "f16", "q8_0", "q8_0/f16"] = Field(
+        "auto",
+        description="Number format of the KV cache; q8_0/f16 is of keys and values, auto takes what is "
+        "fast on this machine.",
+    )
     embedder: str = Field("", description="Embedding model; empty takes the default one.")
     kernel_url: str = Field("", description="OpenAI-compatible server to use instead of a local kernel.")
 

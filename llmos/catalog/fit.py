@@ -9,6 +9,7 @@ from llmos.catalog.entries import CatalogEntry
 from llmos.catalog.machine import Machine
 from llmos.kernel import memory
 from llmos.kernel.gguf_header import Header
+from llmos.kernel.protocol import KvType
 
 #: Share of the measured bandwidth that decoding reaches; measured on CPUs, see docs/models.md.
 _REACHED = 0.6
@@ -60,7 +61,7 @@ def fit_header(
     header: Header,
     machine: Machine,
     context: int = 0,
-    kv_type: Literal["f16", "q8_0"] = "f16",
+    kv_type: KvType = "auto",
     active: float = 1.0,
 ) -> Fit:
     """Fit of a file whose header is at hand (local, or read by range from the hub).
@@ -69,15 +70,16 @@ def fit_header(
         header: of the GGUF file.
         machine: what it has to fit into.
         context: tokens; 0 takes what the program would choose.
-        kv_type: number format of the KV cache.
+        kv_type: format of the KV cache; ``auto`` is what a CPU gets.
         active: share of the weights that a token reads.
     """
     trained = int(header.of_architecture("context_length", 0)) or memory.DEFAULT_CONTEXT
     wanted = context or min(trained, memory.DEFAULT_CONTEXT)
-    need = memory.need(header, wanted, kv_type=kv_type)
-    largest = min(
-        trained, memory.largest_context(header, machine.available, kv_type=kv_type, flash_attention=True)
-    )
+    chosen: str = kv_type
+    if kv_type == "auto":
+        chosen = memory.choose_kv_type(header, context, memory=machine.available)
+    need = memory.need(header, wanted, kv_type=chosen)
+    largest = min(trained, memory.largest_context(header, machine.available, kv_type=chosen))
     other = memory.need(header, wanted, kv_type="q8_0").total
     return _judge(
         need.weights,
@@ -88,8 +90,8 @@ def fit_header(
         largest,
         active,
         exact=True,
-        kv_type=kv_type,
-        smaller_kv=other if kv_type == "f16" else 0,
+        kv_type=chosen,
+        smaller_kv=0 if chosen == "q8_0" else other,
     )
 
 

@@ -4,53 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llmos.conversation.branches import BranchMixin
-from llmos.conversation.errors import Busy, PromptTooLong
-from llmos.conversation.history import LazyMessages
+from llmos.conversation.errors import Busy
 from llmos.conversation.intake import attachments as pages_of
 from llmos.conversation.intake import clean_input
-from llmos.conversation.keeping import KeepingMixin
-from llmos.conversation.personas import chat_settings
 from llmos.conversation.ports import Plugins
-from llmos.conversation.sampling import max_tokens_for, sampling_for, system_prompt_for, tools_for
+from llmos.conversation.sending import ADDRESS, SendingMixin
 from llmos.conversation.store import Store
-from llmos.conversation.turn import TurnParts, TurnRun
 from llmos.conversation.turnstile import Turnstile
-from llmos.conversation.views import ViewMixin
 from llmos.conversation.window import ATTACHED, Window
 from llmos.guard.api import GuardApi
 from llmos.kernel.protocol import Kernel
-from llmos.plugins.contributions import Turn
 from llmos.settings import ChatSettings
 from llmos.types import (
     AnswerNow,
-    Approval,
     ApprovalAnswer,
-    ApprovalNeeded,
     Event,
     Message,
     Page,
-    TurnDone,
-    TurnStarted,
     UserError,
-    new_id,
 )
 
 _log = logging.getLogger(__name__)
-#: What could be an address in a user's text.
-_ADDRESS = re.compile(r"\S[.:/]\S")
 
 Body = Callable[[Callable[[Event], None]], Awaitable[None]]
 
 
-class Conversation(BranchMixin, KeepingMixin, ViewMixin):
+class Conversation(SendingMixin):
     """A chat that can be talked to; made by ``Session.conversation``.
 
     Attributes:
@@ -148,7 +133,7 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
         self._swapped = None
         # An imported message was not typed here, whoever is said to have written it.
         typed = [m.content for m in messages if m.role == "user" and not m.labels.tainted]
-        self._user_texts = [text for text in typed if _ADDRESS.search(text)]
+        self._user_texts = [text for text in typed if ADDRESS.search(text)]
         self._result_urls = [str(url) for m in messages if m.role == "tool" for url in m.stats.get("urls", ())]
         return messages
 
@@ -201,7 +186,7 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
             user = await self.store.run(self._question_of, message_id)
             await self.store.run(self.store.set_leaf, self.chat_id, user.id)
             await self.open()
-            await self._answer(emit, user, dict(options or {}), bring=False)
+            await self._answer_again(emit, user, dict(options or {}))
 
         async with aclosing(self._stream(body)) as events:
             async for event in events:
@@ -291,109 +276,3 @@ class Conversation(BranchMixin, KeepingMixin, ViewMixin):
         finally:
             self._approvals.clear()
             queue.put_nowait(None)
-
-    async def _send(
-        self, emit: Callable[[Event], None], text: str, pages: list[Page], options: dict[str, Any]
-    ) -> None:
-        if not self._opened or await self.store.run(self._moved_on):
-            await self.open()
-        user = Message("user", text, chat_id=self.chat_id, parent_id=self._leaf)
-        user.pages = tuple(self.window.number(pages))
-        before, self._leaf = self._leaf, user.id
-        slot = self.window.append(user)
-        try:  # shielded: a stop in this moment must not tear the branch
-            await asyncio.shield(self.store.run(self._store_user, user))
-        except UserError:
-            self._leaf = before
-            self.window.slots.remove(slot)
-            raise
-        if _ADDRESS.search(text):
-            self._user_texts.append(text)
-        await self._answer(emit, user, options, bring=True)
-
-    async def _answer(
-        self, emit: Callable[[Event], None], user: Message, options: dict[str, Any], *, bring: bool
-    ) -> None:
-        """Everything after the user's message is stored."""
-        answer_id = new_id()
-        emit(TurnStarted(user, answer_id))
-        turn: TurnRun | None = None
-        try:
-            await self._ensure_model(self)
-            parts = await self._parts(emit, options)
-            turn = TurnRun(parts, user, answer_id)
-            if bring:
-                await turn.bring_pages()
-            answer = await turn.run()
-        except PromptTooLong:
-            await self.store.run(self._take_back, user)
-            await self.open()
-            raise
-        except asyncio.CancelledError:
-            nothing = Message("assistant", "", answer_id, self.chat_id, user.id, status="stopped")
-            emit(TurnDone((turn.stopped() if turn is not None else None) or nothing, None))
-            self._leaf = self._last_id(user.id)
-            raise
-        except BaseException:
-            self._leaf = self._last_id(user.id)
-            raise
-        self._leaf = self._last_id(user.id)
-        self._spawn("turn done", self._done(user, answer, options))
-
-    def _last_id(self, otherwise: str) -> str:
-        """The last message of the window, after which the next one comes."""
-        return self.window.slots[-1].message.id if self.window.slots else otherwise
-
-    async def _parts(self, emit: Callable[[Event], None], options: dict[str, Any]) -> TurnParts:
-        """What the turn works with, from settings of user, chat and turn."""
-        await self.plugins.prepare()
-        chat = await chat_settings(self.store, self.chat_id, self.plugins, options)
-        self.window.low_water = self.settings.low_water
-        self.window.set_system(system_prompt_for(self.settings, chat, options, self.kernel.model))
-        rounds = int(options.get("tool_rounds", self.settings.tool_rounds))
-        return TurnParts(
-            chat_id=self.chat_id,
-            kernel=self.kernel,
-            store=self.store,
-            guard=self.guard,
-            plugins=self.plugins,
-            window=self.window,
-            tools=tools_for(self.plugins.tools(), chat, options) if rounds else [],
-            sampling=sampling_for(self.settings, chat, options, self.kernel.model),
-            max_tokens=max_tokens_for(self.settings, chat, options),
-            tool_rounds=rounds,
-            sequence=self.sequence,
-            options={**options, "answer_now": self._answer_now},
-            emit=emit,
-            ask=self._asker(emit),
-            window_state=self.window_state,
-            turnstile=self._turnstile,
-            result_urls=self._result_urls,
-            unsaved=self._unsaved,
-            on_evicted=self.note_evicted,
-            on_death=self._on_death,
-        )
-
-    def _asker(self, emit: Callable[[Event], None]) -> Callable[[Approval], Awaitable[ApprovalAnswer]]:
-        async def ask(approval: Approval) -> ApprovalAnswer:
-            future: asyncio.Future[ApprovalAnswer] = asyncio.get_running_loop().create_future()
-            self._approvals[approval.id] = future
-            emit(ApprovalNeeded(approval))
-            return await future
-
-        return ask
-
-    async def _done(self, user: Message, answer: Message, options: Mapping[str, Any]) -> None:
-        """After the turn, off the critical path."""
-        await self.plugins.turn_done(
-            Turn(
-                self.chat_id,
-                user,
-                answer,
-                messages=LazyMessages(self.store, self.chat_id, answer.parent_id),
-                window=tuple(self.window.pages),
-                options=options,
-            )
-        )
-        if self._after_turn is not None:
-            await self._after_turn(self, user, answer)

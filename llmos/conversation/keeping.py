@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llmos.conversation.intake import clean_input
 from llmos.conversation.store import Store
 from llmos.types import Message
@@ -32,12 +34,14 @@ class KeepingMixin:
                 self.store.save_draft(self.chat_id, "")  # any other is the next message already
         self._unsaved.clear()  # only now: a commit that failed has taken nothing
 
-    def _moved_on(self) -> bool:
-        """Whether the branch was moved behind this object's back: by a face, or by another program."""
+    def _settings_unless_moved(self) -> dict[str, Any] | None:
+        """Settings of the chat; None when its branch was moved by a face or by another program."""
         if self._unsaved:
             self._store_unsaved()
         chat = self.store.chat(self.chat_id)
-        return chat is not None and chat.leaf_id != self._leaf
+        if chat is not None and chat.leaf_id != self._leaf:
+            return None
+        return self.store.chat_settings(self.chat_id)
 
     def _store_unsaved(self) -> None:
         """What the store could not take before, at the end of the conversation."""

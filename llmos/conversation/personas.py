@@ -6,28 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmos.conversation.ports import Plugins
-from llmos.conversation.store import Store
 from llmos.types import UserError
 
 
-async def chat_settings(
-    store: Store, chat_id: str, plugins: Plugins, options: Mapping[str, Any]
-) -> dict[str, Any]:
+async def with_persona(chat: Mapping[str, Any], plugins: Plugins, options: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a chat with those of its persona below them.
 
     Args:
-        store: the chats.
-        chat_id: the chat; its setting ``persona`` names one.
+        chat: the chat's own; ``persona`` names one.
         plugins: bring the personas.
         options: settings of the turn; ``persona`` there comes first.
 
     Raises:
         UserError: no plugin brings a persona of that name.
     """
-    chat = await store.run(store.chat_settings, chat_id)
     name = options.get("persona", chat.get("persona"))
     if not name:
-        return chat
+        return dict(chat)
     every = await plugins.personas()
     found = next((one for one in every if one.name.casefold() == str(name).casefold()), None)
     if found is None:

@@ -108,11 +108,12 @@ class TurnRun:
         self._pending: list[ToolCall] = []
         self._record = AnswerRecord(parts.window, parts.emit)
         self._writes: list[asyncio.Future[None]] = []
+        self._brought: list[Page] = []
 
     # -- pages -----------------------------------------------------------------------------
 
     async def bring_pages(self) -> None:
-        """Ask the plugins for pages and put them before the user's message, for good."""
+        """Ask the plugins for pages and put them before the user's message; ``run`` keeps and tells them."""
         p = self._p
         slot = p.window.slots[-1]
         room = await self._budget.context_room(p.window)
@@ -131,9 +132,7 @@ class TurnRun:
         slot.attached.extend(brought)
         self._user = replace(self._user, pages=(*self._user.pages, *brought))
         slot.message = self._user
-        self._writes.append(asyncio.ensure_future(p.store.run(p.store.update_message, self._user)))
-        for page in brought:
-            p.emit(PageIn(page))
+        self._brought = brought
 
     async def _evicted(self, pages: list[Page]) -> None:
         """Keep what left, and tell."""
@@ -168,6 +167,10 @@ class TurnRun:
             The last message of the answer, stored; its ``status`` says how it ended.
         """
         p = self._p
+        if self._brought:
+            self._writes.append(asyncio.ensure_future(p.store.run(p.store.update_message, self._user)))
+        for page in self._brought:
+            p.emit(PageIn(page))
         for rounds in range(p.tool_rounds + 1):
             may_call = bool(p.tools) and rounds < p.tool_rounds and not self._runner.stuck
             message, stats = await self._generate(may_call)

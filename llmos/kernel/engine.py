@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmos.kernel.batch import Batch, Row
+from llmos.kernel.cache_format import FORMATS
 from llmos.kernel.library import native
 from llmos.kernel.protocol import KernelError
 
@@ -24,9 +25,6 @@ BATCH = 160
 
 #: From so many tokens on a batch is worth more threads than answers that are decoded together.
 MANY = 32
-
-#: ggml_type numbers of the KV cache's formats.
-KV_TYPES = {"f16": 1, "q8_0": 8}
 
 # LLAMA_TOKEN_ATTR_CONTROL and LLAMA_TOKEN_ATTR_USER_DEFINED
 _CONTROL = 1 << 3
@@ -43,8 +41,7 @@ class Engine:
         context: window in tokens.
         threads: CPU threads.
         gpu_layers: layers to offload, -1 for all that the build can.
-        kv_type: number format of the KV cache.
-        flash_attention: whether to use it.
+        kv_type: format of the KV cache, a key of ``FORMATS``.
         max_sequences: most KV sequences at once.
         batch: most tokens of one decode.
         embedding: make an embedding context (vectors instead of logits).
@@ -64,7 +61,6 @@ class Engine:
         threads: int,
         gpu_layers: int = -1,
         kv_type: str = "f16",
-        flash_attention: bool = True,
         max_sequences: int = 10,
         batch: int = BATCH,
         embedding: bool = False,
@@ -95,6 +91,7 @@ class Engine:
         self.partial_removal = not (
             self._c.llama_model_is_recurrent(self._model) or self._c.llama_model_is_hybrid(self._model)
         )
+        cache = FORMATS[kv_type]
         self._params: dict[str, Any] = {
             "n_ctx": context,
             "n_batch": batch,
@@ -102,15 +99,19 @@ class Engine:
             "n_seq_max": max_sequences,
             "n_threads": threads,
             "n_threads_batch": threads,
-            "flash_attn_type": 1 if flash_attention else 0,
-            "type_k": KV_TYPES[kv_type],
-            "type_v": KV_TYPES[kv_type],
+            "flash_attn_type": 1 if cache.flash_attention else 0,
+            "type_k": cache.types[0],
+            "type_v": cache.types[1],
             "kv_unified": not own_windows,
             "no_perf": True,
             "embeddings": embedding,
             "pooling_type": pooling,
         }
-        self._ctx = self.make_context()
+        try:
+            self._ctx = self.make_context()
+        except KernelError:
+            self.close()
+            raise
         self._few = self._many = threads
         self._own_windows = own_windows
         self.context = int(self._c.llama_n_ctx_seq(self._ctx))

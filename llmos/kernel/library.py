@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 #: Read by OpenMP and ggml when the library is loaded, so they cannot be set later.
-#: Passive waiting is up to ten times faster on a busy machine; ggml's own backtrace runs gdb.
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1"}
+#: Threads that meet after every operation look for each other some microseconds, then sleep. Always
+#: sleeping makes two threads three times slower where nothing else runs (135M, a token: 25 ms, 8 so);
+#: looking for as long as libgomp does by itself makes them twice as slow where something else runs
+#: (a batch of 64: 180 ms, 190 so, 440). ggml's own backtrace runs gdb.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "300", "GGML_NO_BACKTRACE": "1"}
 
 #: Levels of llama.cpp's log that are written down (3 warning, 4 error in ggml_log_level).
 _LOG_LEVELS = (3, 4)

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from llmos.formats import CHAT_TEMPLATE, TURN_END, TURN_START
 from llmos.kernel import gguf_header, health, memory, threads
 from llmos.kernel.engine import BATCH, Engine
 from llmos.kernel.families import family_of
+from llmos.kernel.library import native
 from llmos.kernel.protocol import KernelError, LoadRequest
 from llmos.kernel.sequences import SequenceTable
 from llmos.kernel.swap import SwapKey
@@ -71,8 +72,7 @@ class Loaded:
             template=hashlib.sha256(str(self.info["chat_template"]).encode()).hexdigest()[:16],
             build=self._build,
             context=self.engine.context,
-            kv_type=self.request.kv_type,
-            flash_attention=self.request.flash_attention,
+            kv_type=str(self.info["kv_type"]),
             lora=self.lora,
         )
 
@@ -86,6 +86,7 @@ class Plan:
 
     header: gguf_header.Header
     context: int
+    kv_type: str
     batch: int
     takes: memory.Need
     repack: bool
@@ -106,20 +107,31 @@ def plan(request: LoadRequest, freed: int = 0) -> Plan:
     gguf_header.check_complete(header)
     batch = EMBEDDING_CONTEXT if request.embedding else BATCH
     at_hand = memory.available() + freed
+    kv_type = _kv_type(request, header, at_hand, batch)
     context, takes = memory.choose_context(
         header,
         EMBEDDING_CONTEXT if request.embedding else request.context,
-        kv_type=request.kv_type,
-        flash_attention=request.flash_attention,
+        kv_type=kv_type,
         memory=at_hand,
         batch=batch,
     )
     repack = takes.total + takes.weights + memory.RESERVE <= at_hand
-    largest = memory.largest_context(
-        header, at_hand, kv_type=request.kv_type, flash_attention=request.flash_attention, batch=batch
-    )
+    # A format that nobody named gives way to a larger context.
+    formats = {kv_type, "f16"} if request.kv_type == "auto" else {kv_type}
+    largest = max(memory.largest_context(header, at_hand, kv_type=one, batch=batch) for one in formats)
     trained = int(header.of_architecture("context_length", 0)) or largest
-    return Plan(header, context, batch, takes, repack, min(largest, trained))
+    return Plan(header, context, kv_type, batch, takes, repack, min(largest, trained))
+
+
+def _kv_type(request: LoadRequest, header: gguf_header.Header, at_hand: int, batch: int) -> str:
+    """The cache format that is loaded: the one asked for, or what suits the model and the machine."""
+    if request.kv_type != "auto":
+        return request.kv_type
+    on_gpu = request.gpu_layers != 0 and bool(native().llama_supports_gpu_offload())
+    # Windows of their own share no prefix, and a GPU's flash attention is the faster one.
+    if on_gpu or request.embedding or request.own_windows:
+        return "f16"
+    return memory.choose_kv_type(header, request.context, memory=at_hand, batch=batch)
 
 
 def load(request: LoadRequest, planned: Plan) -> Loaded:
@@ -133,13 +145,28 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
         KernelError: llama.cpp does not take it, or its numbers are no numbers.
     """
     path = request.path.expanduser()
-    engine = Engine(
+    try:
+        engine = _engine(request, path, planned)
+    except KernelError:
+        if request.kv_type != "auto" or planned.kv_type == "f16":
+            raise
+        # Some architectures take no quantised keys, which only llama.cpp knows.
+        planned = replace(planned, kv_type="f16")
+        engine = _engine(request, path, planned)
+    try:
+        return _finish(request, path, planned, engine)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _engine(request: LoadRequest, path: Path, planned: Plan) -> Engine:
+    return Engine(
         path,
         context=planned.context,
         threads=request.threads or threads.cpu_limit(),
         gpu_layers=request.gpu_layers,
-        kv_type=request.kv_type,
-        flash_attention=request.flash_attention,
+        kv_type=planned.kv_type,
         max_sequences=1 if request.embedding else request.max_sequences,
         batch=planned.batch,
         embedding=request.embedding,
@@ -147,11 +174,6 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
         repack=planned.repack,
         own_windows=request.own_windows and not request.embedding,
     )
-    try:
-        return _finish(request, path, planned, engine)
-    except BaseException:
-        engine.close()
-        raise
 
 
 def _finish(request: LoadRequest, path: Path, planned: Plan, engine: Engine) -> Loaded:
@@ -189,6 +211,7 @@ def _finish(request: LoadRequest, path: Path, planned: Plan, engine: Engine) -> 
         "quantisation": _quantisation(header),
         "chat_template": template,
         "tool_family": family_of(template).name,
+        "kv_type": planned.kv_type,
         "memory": {"weights": takes.weights, "kv": takes.kv, "compute": takes.compute},
         "metadata": {key: value[:400] for key, value in metadata.items() if key != "tokenizer.chat_template"},
         "sha256_head": gguf_header.fingerprint(path),
@@ -255,7 +278,9 @@ def probe_threads(engine: Engine) -> tuple[int, float]:
         fastest, pace = threads.probe(decode)
         few = many = threads.cpu_limit()
         if pace < _SLOW_TOKEN:  # a batch of a larger model is worth every processor, and slow to try out
-            few, many = (threads.probe(functools.partial(decode, tokens=n), budget=0.3)[0] for n in _TRIED)
+            few, many = (
+                threads.probe(functools.partial(decode, tokens=n), tokens=n, budget=0.3)[0] for n in _TRIED
+            )
     finally:
         engine.remove(sequence)
     engine.set_threads(fastest, few, many)

@@ -16,6 +16,9 @@ from llmos.types import Message, SamplingSettings, StopReason, ToolCall, ToolSpe
 
 Priority = Literal["person", "background"]
 
+#: Formats of the KV cache, see ``cache_format``; auto: what suits the model and the machine.
+KvType = Literal["auto", "f16", "q8_0", "q8_0/f16"]
+
 
 class KernelError(UserError):
     """The kernel refused or failed; the text is a sentence for the user."""
@@ -43,8 +46,7 @@ class LoadRequest:
     context: int = 0
     threads: int = 0
     gpu_layers: int = -1
-    kv_type: Literal["f16", "q8_0"] = "f16"
-    flash_attention: bool = True
+    kv_type: KvType = "auto"
     embedding: bool = False
     max_sequences: int = 10
     own_windows: bool = False
@@ -71,6 +73,7 @@ class ModelInfo:
     memory: Mapping[str, int] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     sha256_head: str = ""
+    kv_type: str = "f16"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,7 @@ class SwapKey:
         template: hash of the chat template.
         build: version of the native library, whose state format may change.
         context: window in tokens.
-        kv_type: number format of the cache.
-        flash_attention: whether it was on.
+        kv_type: format of the cache.
         lora: fingerprint and scale of the adapter, or empty.
     """
 
@@ -41,7 +40,6 @@ class SwapKey:
     build: str
     context: int
     kv_type: str
-    flash_attention: bool
     lora: str = ""
 
 

@@ -206,7 +206,7 @@ async def test_log_probabilities_agree_with_the_score(kernel: KernelClient) -> N
 
 
 async def test_next_tokens_agree_with_a_plain_call_of_llama_cpp(kernel: KernelClient, tiny: Path) -> None:
-    plain = Engine(tiny, context=256, threads=1, max_sequences=1, flash_attention=True)
+    plain = Engine(tiny, context=256, threads=1, max_sequences=1)
     try:
         plain.decode([(token, at, 0, at == len(PROMPT) - 1) for at, token in enumerate(PROMPT)])
         logits = plain.logits(len(PROMPT) - 1).astype(np.float64)

@@ -14,7 +14,7 @@ import pytest
 
 from llmos.bench.random_gguf import write_random_gguf
 from llmos.kernel.client import KernelClient
-from llmos.kernel.protocol import Chunk, GenerateRequest, LoadRequest, Prefilled
+from llmos.kernel.protocol import Chunk, GenerateRequest, KvType, LoadRequest, Prefilled
 from llmos.types import SamplingSettings
 from tests.helpers.recurrent_gguf import write_random_mamba
 
@@ -40,13 +40,17 @@ async def greedy(kernel: KernelClient, prompt: list[int], sequence: str) -> tupl
     return out, cached
 
 
-@pytest.mark.parametrize("make", [write_random_gguf, write_random_mamba], ids=["transformer", "recurrent"])
+@pytest.mark.parametrize(
+    ("make", "kv_type"),
+    [(write_random_gguf, "f16"), (write_random_gguf, "q8_0/f16"), (write_random_mamba, "f16")],
+    ids=["transformer", "quantised keys", "recurrent"],
+)
 async def test_an_eviction_changes_nothing_but_what_is_read(
-    make: Callable[[Path], Path], tmp_path: Path
+    make: Callable[[Path], Path], kv_type: KvType, tmp_path: Path
 ) -> None:
     kernel = KernelClient(log=tmp_path / "kernel.log")
     try:
-        info = await kernel.load(LoadRequest(make(tmp_path / "m.gguf"), context=512, threads=1))
+        info = await kernel.load(LoadRequest(make(tmp_path / "m.gguf"), 512, 1, kv_type=kv_type))
         recurrent = info.architecture == "mamba"
         draw = random.Random(5)
         whole = [draw.randrange(300, info.vocabulary) for _ in range(KEPT + EVICTED + TAIL)]

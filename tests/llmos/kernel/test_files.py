@@ -57,7 +57,7 @@ async def test_a_length_that_is_nonsense_is_no_frame() -> None:
         await frames.read_frame_async(reader)
 
 
-KEY = swap.SwapKey("model", "template", "build", 1024, "f16", True)
+KEY = swap.SwapKey("model", "template", "build", 1024, "f16")
 
 
 @given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=50), st.binary(min_size=1, max_size=200))
@@ -69,7 +69,6 @@ def test_states_come_back_only_under_their_key(tmp_path: Path, tokens: list[int]
     for change in ({"model": "x"}, {"template": "x"}, {"build": "x"}, {"context": 1}, {"kv_type": "q8_0"}):
         assert swap.read_state(file, replace(KEY, **change)) is None
     assert swap.read_state(file, replace(KEY, lora="x")) is None
-    assert swap.read_state(file, replace(KEY, flash_attention=False)) is None
 
 
 @given(st.data())

@@ -9,8 +9,9 @@ from gguf import GGUFReader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmos.bench.random_gguf import B1, TINY, Shape, write_random_gguf
+from llmos.bench.random_gguf import B1, M15, TINY, Shape, write_random_gguf
 from llmos.kernel import memory
+from llmos.kernel.cache_format import FORMATS
 from llmos.kernel.engine import Engine
 from llmos.kernel.gguf_header import Header, TensorEntry, check_complete, fingerprint, read_header
 from llmos.kernel.protocol import KernelError
@@ -71,12 +72,13 @@ def test_the_kv_cache_of_a_known_shape() -> None:
     assert memory.need(header, 2048).kv == 64 << 20
     assert memory.need(header, 32768).kv == 1024 << 20
     assert memory.need(header, 32768, kv_type="q8_0").kv == 544 << 20
+    assert memory.need(header, 32768, kv_type="q8_0/f16").kv == (512 + 272) << 20
 
 
 def test_layers_without_attention_have_no_cache() -> None:
     every = memory.kv_width(_header(B1))
     half = memory.kv_width(_header(B1, **{"llama.attention.head_count_kv": [8, 0] * 8}))
-    assert half == every // 2
+    assert half == (every[0] // 2, every[1] // 2)
 
 
 def test_the_default_context() -> None:
@@ -87,15 +89,35 @@ def test_the_default_context() -> None:
     assert 256 <= little < 8192
 
 
-@given(st.integers(1500 << 20, 64 << 30), st.sampled_from(["f16", "q8_0"]), st.booleans())
-def test_the_largest_context_fits_and_no_larger_one(bytes_: int, kv_type: str, flash: bool) -> None:
+@given(st.integers(1500 << 20, 64 << 30), st.sampled_from(sorted(FORMATS)))
+def test_the_largest_context_fits_and_no_larger_one(bytes_: int, kv_type: str) -> None:
     header = _header(B1)
-    largest = memory.largest_context(header, bytes_, kv_type=kv_type, flash_attention=flash)
+    largest = memory.largest_context(header, bytes_, kv_type=kv_type)
     room = bytes_ - memory.RESERVE
     if largest:
-        assert memory.need(header, largest, kv_type=kv_type, flash_attention=flash).total <= room
+        assert memory.need(header, largest, kv_type=kv_type).total <= room
     if largest < (1 << 14) * 256:
-        assert memory.need(header, largest + 256, kv_type=kv_type, flash_attention=flash).total > room
+        assert memory.need(header, largest + 256, kv_type=kv_type).total > room
+
+
+def test_the_faster_cache_is_taken_where_it_costs_little() -> None:
+    assert memory.choose_kv_type(_header(B1), memory=64 << 30) == "q8_0/f16"
+    # A tiny one is fast anyway, and its numbers are looked at.
+    assert memory.choose_kv_type(_header(M15), memory=64 << 30) == "f16"
+    # The scores of a long context that flash attention never keeps outweigh the keys that it saves.
+    assert memory.choose_kv_type(_header(B1), 131_072, memory=64 << 30) == "f16"
+    # Rows of 80 values are not whole blocks.
+    odd = _header(B1, **{"llama.attention.key_length": 80})
+    assert memory.choose_kv_type(odd, memory=64 << 30) == "f16"
+    assert memory.choose_kv_type(_header(B1, **{"llama.attention.kv_lora_rank": 512}), memory=64 << 30) == "f16"
+
+
+@given(st.integers(1100 << 20, 4 << 30), st.integers(256, 65_536))
+def test_it_never_makes_a_load_fail(bytes_: int, context: int) -> None:
+    header = _header(B1)
+    kv_type = memory.choose_kv_type(header, context, memory=bytes_)
+    if memory.need(header, context).total + memory.RESERVE <= bytes_:
+        assert memory.choose_context(header, context, kv_type=kv_type, memory=bytes_)[0] == context
 
 
 def test_refusals_give_numbers_and_a_way_out() -> None:

@@ -15,10 +15,12 @@ from gguf import GGUFWriter
 
 from llmos.bench.random_gguf import TINY, Shape, vocabulary, write_random_bert, write_random_gguf
 from llmos.kernel.client import KernelClient
-from llmos.kernel.protocol import GenerateRequest, KernelError, LoadRequest
+from llmos.kernel.protocol import GenerateRequest, KernelError, KvType, LoadRequest
 from tests.llmos.kernel.helpers import GREEDY, answer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KV_TYPES: tuple[KvType, ...] = ("auto", "q8_0/f16", "f16", "q8_0")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -175,3 +177,18 @@ async def test_the_thread_probe_chooses(tiny: Path) -> None:
         assert (await client.stats()).cells_used == 0
     finally:
         await client.close()
+
+
+async def test_answers_together_in_each_cache_format(client: KernelClient, tiny: Path) -> None:
+    prompt = list(range(60, 90))
+    found = {}
+    for kv_type in KV_TYPES:
+        model = await client.load(LoadRequest(tiny, context=512, kv_type=kv_type, threads=1))
+        assert model.kv_type == ("f16" if kv_type == "auto" else kv_type)
+        found[kv_type] = await client.score(prompt)
+        made = await answer(client, GenerateRequest(prompt, max_tokens=4, sampling=GREEDY, samples=3))
+        assert made.end.completion_tokens == 4
+    assert found["auto"] == found["f16"] != found["q8_0/f16"] != found["q8_0"]
+    for kv_type in KV_TYPES:
+        assert found[kv_type] == pytest.approx(found["f16"], abs=0.1)
+    await client.load(LoadRequest(tiny, threads=1))

@@ -50,7 +50,7 @@ def test_a_broken_file_is_not_overwritten(tmp_path: Path) -> None:
 def test_rows_come_from_the_schema_and_the_action_table() -> None:
     rows = {row.id: row for row in setting_rows(Settings(keys={"chat.new": "f12"}))}
     assert rows["chat.temperature"].kind == "float"
-    assert rows["model.kv_type"].choices == ("f16", "q8_0")
+    assert rows["model.kv_type"].choices == ("auto", "f16", "q8_0", "q8_0/f16")
     assert rows["plugins.disabled"].kind == "list"
     assert rows["offline"].kind == "flag" and shown(rows["offline"]) == "no"
     assert rows["keys.chat.new"].value == "f12" and shown(rows["keys.chat.new"]) == "F12"
