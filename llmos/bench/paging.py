@@ -214,6 +214,7 @@ def _figures(same: Tally, other: Tally, meaning: bool) -> list[Figure]:
         figure(
             "overhead of a turn, p99", 1e3 * percentile(same.overhead + other.overhead, 0.99), "ms", "<=", 30
         ),
+        figure("bookkeeping after a turn, p99", 1e3 * percentile(same.after + other.after, 0.99), "ms"),
         figure(
             "processor time of the program in it, median",
             1e3 * percentile(same.processor + other.processor, 0.5),

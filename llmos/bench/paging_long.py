@@ -66,6 +66,8 @@ def _figures(turns: int, step: int, tally: Tally, memory: list[float]) -> list[F
             "<=",
             30,
         ),
+        figure("bookkeeping after a turn, median", 1e3 * percentile(tally.after, 0.5), "ms"),
+        figure("bookkeeping after a turn, p99", 1e3 * percentile(tally.after, 0.99), "ms"),
         *(
             figure(f"overhead, p99 of turns {at * step + 1} to {(at + 1) * step}", 1e3 * value, "ms")
             for at, value in enumerate(percentile(part, 0.99) for part in parts)

@@ -125,6 +125,8 @@ def _parts() -> list[tuple[Any, str, str]]:
         (Store, "update_message", "store: pages of a message"),
         (Store, "set_page_states", "store: states of pages"),
         (Store, "branch", "store: end of the branch"),
+        (Conversation, "_settings_unless_moved", "store: has the chat moved on"),
+        (Conversation, "_keep", "keep the message"),
         (Conversation, "_parts", "settings and tools"),
         (TurnRun, "bring_pages", "bring pages"),
         (TurnRun, "_fit", "fit the window"),

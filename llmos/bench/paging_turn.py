@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class Tally:
     never_tokens: list[int] = field(default_factory=list)
     overhead: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -47,8 +49,23 @@ class Run:
     parts: Parts | None = None
 
 
+async def bookkeeping(session: Session) -> float:
+    """Wait until what a turn leaves behind is written, as it is before a person has read the answer.
+
+    Returns:
+        seconds that it took.
+    """
+    began = time.perf_counter()
+    while any(job.name == "turn done" for job in session.jobs.list()):
+        await asyncio.sleep(0.001)
+    return time.perf_counter() - began
+
+
 async def say_turn(run: Run, text: str, tally: Tally, *, compare: bool = True) -> None:
     """One turn; counts evictions, evaluated and new tokens, and the time before evaluation begins.
+
+    The next message comes at once when the turn's own bookkeeping is done; longer background work
+    (vectors of pages, summaries) goes on beside it.
 
     Args:
         run: the chat.
@@ -72,6 +89,7 @@ async def say_turn(run: Run, text: str, tally: Tally, *, compare: bool = True) -
             evicted += 1
         elif isinstance(event, TurnDone) and event.stats is not None:
             stats = event.stats
+    tally.after.append(await bookkeeping(run.session))
     tally.turns += 1
     tally.evictions += evicted
     if run.parts is not None and first:

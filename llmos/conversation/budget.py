@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from llmos.conversation.errors import PromptTooLong
 from llmos.conversation.ports import Plugins
-from llmos.conversation.window import ATTACHED, Window, shown_text
+from llmos.conversation.window import ATTACHED, Window, estimate_tokens, shown_text
 from llmos.kernel.protocol import Kernel, Rendered
 from llmos.types import Message, Page, ToolSpec
 
@@ -35,6 +35,11 @@ class Fitted:
     messages: list[Message]
     rendered: Rendered
     reserve: int
+
+
+def _kept(window: Window) -> list[Page]:
+    """What stays whatever is brought: the system prompt and the user's message with its pages."""
+    return [page for page in (window.system, *window.slots[-1].pages) if page is not None]
 
 
 class Budget:
@@ -70,12 +75,21 @@ class Budget:
         for page, length in zip(unknown, lengths, strict=True):
             page.tokens = length
 
+    def rough_room(self, window: Window) -> int | None:
+        """``context_room`` by estimate; None where only counting tells, for much is not counted yet."""
+        kept = _kept(window)
+        if sum(len(page.text) for page in kept if not page.tokens) > self.prompt_tokens // 4:
+            return None
+        return self._room(window, [page.tokens or estimate_tokens(shown_text(page)) for page in kept])
+
     async def context_room(self, window: Window) -> int:
         """Tokens that plugins may bring in before the user's message, the last of the window."""
-        kept = [page for page in (window.system, *window.slots[-1].pages) if page is not None]
+        kept = _kept(window)
         await self.count_pages(kept)
-        room = self.prompt_tokens - window.fixed_tokens - sum(page.tokens for page in kept)
-        return max(0, min(CONTEXT_TOKENS, room // 2))
+        return self._room(window, [page.tokens for page in kept])
+
+    def _room(self, window: Window, lengths: Sequence[int]) -> int:
+        return max(0, min(CONTEXT_TOKENS, (self.prompt_tokens - window.fixed_tokens - sum(lengths)) // 2))
 
     async def take_within(self, pages: Sequence[Page], budget: int) -> list[Page]:
         """The pages, best first, that fit a budget together."""

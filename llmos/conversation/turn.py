@@ -116,7 +116,25 @@ class TurnRun:
         """Ask the plugins for pages and put them before the user's message; ``run`` keeps and tells them."""
         p = self._p
         slot = p.window.slots[-1]
-        room = await self._budget.context_room(p.window)
+        counting = asyncio.ensure_future(self._budget.context_room(p.window))
+        try:
+            rough = self._budget.rough_room(p.window)  # the plugins begin while the kernel counts
+            offered = await self._offered(await counting if rough is None else rough)
+            brought = p.window.number(await self._budget.take_within(offered, await counting))
+        finally:
+            counting.cancel()
+        if not brought:
+            return
+        slot.attached.extend(brought)
+        self._user = replace(self._user, pages=(*self._user.pages, *brought))
+        slot.message = self._user
+        self._brought = brought
+
+    async def _offered(self, room: int) -> list[Page]:
+        """Labelled pages of the plugins for so many tokens."""
+        if not room:
+            return []
+        p = self._p
         turn = Turn(
             p.chat_id,
             self._user,
@@ -125,14 +143,7 @@ class TurnRun:
             window=tuple(p.window.pages),
             options={name: value for name, value in p.options.items() if name != "answer_now"},
         )
-        offered = [p.guard.label_page(page) for page in await p.plugins.context(turn)] if room else []
-        brought = p.window.number(await self._budget.take_within(offered, room))
-        if not brought:
-            return
-        slot.attached.extend(brought)
-        self._user = replace(self._user, pages=(*self._user.pages, *brought))
-        slot.message = self._user
-        self._brought = brought
+        return [p.guard.label_page(page) for page in await p.plugins.context(turn)]
 
     async def _evicted(self, pages: list[Page]) -> None:
         """Keep what left, and tell."""

@@ -8,7 +8,7 @@ from llmos.types import Message
 from llmos_ram.store import RamStore
 
 #: Messages that are looked at first when a chat went on; each further look takes eight times as many.
-_LOOK = 16
+_LOOK = 4
 
 
 class ChatRows:
