@@ -9,6 +9,9 @@ from llmos_ram.store import RamStore
 
 #: Messages that are looked at first when a chat went on; each further look takes eight times as many.
 _LOOK = 4
+#: How many of the last messages are known by name: a branch that left them less far back than this is
+#: followed without reading the chat.
+_RECENT = 32
 
 
 class ChatRows:
@@ -21,19 +24,23 @@ class ChatRows:
     Attributes:
         known: row of every indexed message, by its id.
         branch: rows on the current branch.
-        leaf: id of the last message of the branch, as far as it was followed.
     """
 
     def __init__(self, store: RamStore, chat_id: str) -> None:
         self.chat_id = chat_id
         self.known = store.known_messages(chat_id)
         self.branch: set[int] = set()
-        self.leaf: str | None = None
+        self._recent: list[str] = []
+
+    @property
+    def leaf(self) -> str | None:
+        """Id of the last message of the branch, as far as it was followed."""
+        return self._recent[-1] if self._recent else None
 
     def follow(
         self, messages: Sequence[Message], leaf: str | None, index: Callable[[Sequence[Message]], list[int]]
     ) -> None:
-        """Take in what was said since the last time.
+        """Take in what was said since the last time, or on another branch.
 
         Args:
             messages: of the branch, oldest first; only their end is read where that is enough.
@@ -42,22 +49,27 @@ class ChatRows:
         """
         if leaf is not None and leaf == self.leaf:
             return
-        if self.leaf is not None:
-            take = _LOOK
-            while True:
-                tail = list(messages[-take:])
-                place = next((at for at, one in enumerate(tail) if one.id == self.leaf), None)
-                if place is not None:
-                    self.go_on(tail[place + 1 :], index)
-                    return
-                if len(tail) < take:
-                    break
-                take *= 8
-        self.branch, self.leaf = set(), None
+        take = _LOOK
+        while self._recent:
+            tail = list(messages[-take:])
+            ids = {one.id: at for at, one in enumerate(tail)}
+            places = reversed(range(len(self._recent)))
+            met = next((place for place in places if self._recent[place] in ids), None)
+            if met is not None:
+                # What comes after it here is not on that branch: another version of an answer, or an
+                # answer without a word, which no chat keeps.
+                self.branch -= {self.known[one] for one in self._recent[met + 1 :] if one in self.known}
+                del self._recent[met + 1 :]
+                self.go_on(tail[ids[self._recent[-1]] + 1 :], index)
+                return
+            if len(tail) < take:
+                break
+            take *= 8
+        self.branch, self._recent = set(), []
         self.go_on(list(messages), index)
 
     def go_on(self, messages: Sequence[Message], index: Callable[[Sequence[Message]], list[int]]) -> None:
         """The branch grew by these messages."""
         if messages:
             self.branch.update(index(messages))
-            self.leaf = messages[-1].id
+            self._recent = [*self._recent, *(one.id for one in messages[-_RECENT:])][-_RECENT:]
