@@ -39,6 +39,7 @@ def run(
     index: Path | None = None,
     parts: str = ",".join(_PARTS),
     threads: int = 0,
+    focus: str = "auto",
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Measure.
@@ -51,6 +52,7 @@ def run(
         parts: which parts to measure, joined by commas; ``rival`` is left out where
             sentence-transformers is not installed.
         threads: of the embedder and of the bare loop alike; 0 takes the processors.
+        focus: the plugin's setting of that name, for the answers.
         say: takes a line of progress.
 
     Raises:
@@ -92,7 +94,7 @@ def run(
         if "support" in wanted:
             figures += support()
         if "answers" in wanted:
-            figures += answers(work, quick, say)
+            figures += answers(work, quick, focus, say)
     return {"figures": [_plain(one) for one in figures], "machine": machine()}
 
 
@@ -304,12 +306,15 @@ def support() -> list[Figure]:
     return figures
 
 
-def answers(work: Path, quick: bool, say: Callable[[str], None] = lambda text: None) -> list[Figure]:
+def answers(
+    work: Path, quick: bool, focus: str = "auto", say: Callable[[str], None] = lambda text: None
+) -> list[Figure]:
     """The loaded model answers from made-up documents, through the whole path.
 
     Args:
         work: where the documents are written.
         quick: the first 20 documents of the scored set alone.
+        focus: whether sentences or passages are brought, as in the plugin's settings.
         say: takes a line of progress.
     """
     from llmos.bench.retrieval_answers import answer_all
@@ -325,7 +330,7 @@ def answers(work: Path, quick: bool, say: Callable[[str], None] = lambda text: N
         for file, text, _, _ in rows:
             (source / file).write_text(text)
         say(f"answers: the model and {len(rows)} made-up documents, {kind}")
-        found = asyncio.run(answer_all(source, rows, say))
+        found = asyncio.run(answer_all(source, rows, say, focus))
         told = f"{len(rows)} made-up documents, {kind}"
         relation: Any = ">=" if kind == "held out" else ""
         figures += [

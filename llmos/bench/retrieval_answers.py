@@ -42,6 +42,7 @@ async def answer_all(
     source: Path,
     rows: Sequence[tuple[str, str, str, tuple[str, ...]]],
     say: Callable[[str], None] = lambda text: None,
+    focus: str = "auto",
 ) -> Answers:
     """Index a folder and ask about it.
 
@@ -49,6 +50,7 @@ async def answer_all(
         source: folder of documents.
         rows: (file name, its text with a heading, question, ways to write what the answer must hold).
         say: takes a line of progress.
+        focus: setting of the disk plugin.
     """
     from llmos.conversation.session import open_session
     from llmos.plugins.contributions import CommandContext
@@ -58,7 +60,9 @@ async def answer_all(
     with tempfile.TemporaryDirectory(prefix="llmos-bench-") as name:
         home = Path(name)
         where = Folders(home / "config", home / "data", home / "cache", home / "log")
-        async with open_session(load_settings(), face="cli", where=where) as session:
+        settings = load_settings()
+        settings.plugins.options["disk"] = {**settings.plugins.options.get("disk", {}), "focus": focus}
+        async with open_session(settings, face="cli", where=where) as session:
             plugins: Any = session.plugins
             await plugins.run_command("disk add", {"paths": [str(source)]}, CommandContext())
             for number, (file, text, question, words) in enumerate(rows):

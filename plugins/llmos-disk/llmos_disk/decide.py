@@ -32,11 +32,15 @@ _SUM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether passages enter, which, and why, in words for the user."""
+    """Whether passages enter, which, and why, in words for the user.
+
+    ``whole``: they are a file that the user mentioned, and stay as they are.
+    """
 
     retrieve: bool
     why: str
     hits: tuple[Hit, ...] = ()
+    whole: bool = False
 
 
 def worth_searching(question: str) -> str:

@@ -114,7 +114,9 @@ def llmos_context(host: Host, turn: Turn) -> Sequence[Page]:
     disk = hosted.disk
     if not disk.store.folders():
         return ()
-    hosted.last = retrieve(disk, turn.user.content, turn.budget, host.count_tokens, turn.options)
+    hosted.last = retrieve(
+        disk, turn.user.content, turn.budget, host.count_tokens, turn.options, host.model_parameters
+    )
     hosted.support = []
     host.store.set("last", hosted.last.as_dict())
     return hosted.last.pages

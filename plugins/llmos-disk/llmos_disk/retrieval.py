@@ -10,6 +10,7 @@ from typing import Any
 
 from llmos.types import Confidentiality, Integrity, Labels, Page
 from llmos_disk.decide import Verdict, choose, worth_searching
+from llmos_disk.focus import SMALL, nearest_sentences
 from llmos_disk.query import Filter, parse
 from llmos_disk.records import Passage, display_path
 from llmos_disk.search import Hit
@@ -127,6 +128,7 @@ def retrieve(
     budget: int,
     count: Callable[[str], int],
     options: Mapping[str, Any] | None = None,
+    parameters: int = 0,
 ) -> Retrieval:
     """Pages for a question, best first, within a budget of tokens.
 
@@ -136,6 +138,7 @@ def retrieve(
         budget: most tokens of all pages together.
         count: length of a text in tokens.
         options: of the turn; ``retrieve`` overrides the setting, ``files`` names files or folders.
+        parameters: of the model that reads them, 0 where that is not known; a small one gets sentences.
     """
     started = time.perf_counter()
     options = options or {}
@@ -146,8 +149,13 @@ def retrieve(
     within, _ = mentioned(disk, names)
     scoped = within != Filter()
     verdict = _verdict(disk, question, query.text, mode, within, scoped, budget, count)
-    pages = _fit(verdict.hits, verdict.why, budget, count) if verdict.retrieve else []
-    return Retrieval(question, mode, verdict.why, tuple(pages), time.perf_counter() - started)
+    hits, why = verdict.hits, verdict.why
+    small = disk.settings.focus == "auto" and 0 < parameters <= SMALL
+    if hits and not verdict.whole and (small or disk.settings.focus == "always"):
+        hits = tuple(nearest_sentences(query.text, hits, disk.searcher.similarities))
+        why += "; of each the nearest sentence" + (", for the model is small" if small else "")
+    pages = _fit(hits, why, budget, count) if verdict.retrieve else []
+    return Retrieval(question, mode, why, tuple(pages), time.perf_counter() - started)
 
 
 def _verdict(
@@ -165,7 +173,7 @@ def _verdict(
     if scoped:
         whole = whole_file(disk, within, budget, count)
         if whole:
-            return Verdict(True, "attached whole, as you mentioned it", tuple(whole))
+            return Verdict(True, "attached whole, as you mentioned it", tuple(whole), whole=True)
     elif mode == "auto":
         not_worth = worth_searching(text)
         if not_worth:

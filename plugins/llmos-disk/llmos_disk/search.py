@@ -168,6 +168,20 @@ class Searcher:
             self._notify(f"The embedder does not work ({error}); files are searched by words alone.")
             return None
 
+    def similarities(self, question: str, texts: Sequence[str]) -> list[float] | None:
+        """Cosine of each text to a question, by the embedder that serves; None when there is none."""
+        active = self._keeper.active()
+        embedder = self._embedders.named(active[1]) if active is not None else None
+        if embedder is None:
+            return None
+        try:
+            vectors = to_half(embedder.embed([one[:2_000] for one in (question, *texts)]))
+        except (UserError, ValueError) as error:
+            self._notify(f"The embedder does not work ({error}); files are searched by words alone.")
+            return None
+        first = vectors[0].astype("float32")
+        return [float(one.astype("float32") @ first) for one in vectors[1:]]
+
     def _dense(self, vector: Any, scope: str, values: Sequence[Any]) -> tuple[list[tuple[int, float]], bool]:
         """(chunk, similarity) of the nearest chunks, best first; and whether it was done exactly."""
         import numpy as np

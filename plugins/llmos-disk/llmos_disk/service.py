@@ -35,6 +35,7 @@ class DiskSettings:
     max_file_mb: float = 50.0
     max_depth: int = 40
     watch: bool = True
+    focus: str = "auto"
 
     @staticmethod
     def from_mapping(values: Any) -> DiskSettings:
@@ -46,7 +47,8 @@ class DiskSettings:
         known = {name: values[name] for name in DiskSettings.__dataclass_fields__ if name in values}
         try:
             settings = DiskSettings(**known)
-            assert settings.retrieve in ("always", "auto", "never")
+            for name in ("retrieve", "focus"):
+                assert getattr(settings, name) in ("always", "auto", "never"), name
             return DiskSettings(
                 settings.retrieve,
                 max(1, int(settings.passages)),
@@ -55,9 +57,10 @@ class DiskSettings:
                 float(settings.max_file_mb),
                 int(settings.max_depth),
                 bool(settings.watch),
+                settings.focus,
             )
         except (TypeError, ValueError, AssertionError) as error:
-            raise UserError(f"A setting of the plugin disk is not valid: {error or 'retrieve'}.") from error
+            raise UserError(f"A setting of the plugin disk is not valid: {error}.") from error
 
 
 class Disk:

@@ -61,6 +61,8 @@ class FakeHost:
         self.notices: list[str] = []
         self.embedder = WordEmbedder()
 
+    model_parameters = 0
+
     def embedder_id(self) -> str:
         return self.embedder.name
 
