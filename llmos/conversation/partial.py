@@ -58,6 +58,11 @@ class PartialAnswer:
         """True while nothing has come."""
         return not self._text and not self._thinking
 
+    @property
+    def kept(self) -> bool:
+        """True when the answer is in the store, or waits to be stored with the next message."""
+        return self._stored or self.unsaved is not None
+
     def message(self, status: MessageStatus) -> Message:
         """The answer so far."""
         return replace(

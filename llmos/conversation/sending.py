@@ -140,17 +140,11 @@ class SendingMixin(BranchMixin, KeepingMixin, ViewMixin):
         except asyncio.CancelledError:
             nothing = Message("assistant", "", answer_id, self.chat_id, user.id, status="stopped")
             emit(TurnDone((turn.stopped() if turn is not None else None) or nothing, None))
-            self._leaf = self._last_id(user.id)
             raise
-        except BaseException:
-            self._leaf = self._last_id(user.id)
-            raise
-        self._leaf = self._last_id(user.id)
+        finally:
+            if turn is not None and self._leaf == user.id:
+                self._leaf = turn.leaf
         self._spawn("turn done", self._done(user, answer, options))
-
-    def _last_id(self, otherwise: str) -> str:
-        """The last message of the window, after which the next one comes."""
-        return self.window.slots[-1].message.id if self.window.slots else otherwise
 
     async def _parts(self, emit: Emit, options: dict[str, Any], of_chat: Mapping[str, Any]) -> TurnParts:
         """What the turn works with, from settings of user, chat and turn."""

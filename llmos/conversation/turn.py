@@ -166,6 +166,11 @@ class TurnRun:
         self._writes.clear()
         return fitted
 
+    @property
+    def leaf(self) -> str:
+        """Id of the last message that the turn has kept, the user's to begin with."""
+        return self._parent
+
     def _state(self) -> WindowState:
         return self._p.window_state(self._p.tools)
 
@@ -232,12 +237,13 @@ class TurnRun:
         stopped = await _uninterrupted(partial.finish(message))
         self._note_unsaved(partial)
         self._partial = None
+        if partial.kept:  # even where the window shows nothing of it, as of thoughts alone
+            self._parent = message.id
         # From here on a stop must answer the calls that are stored: no awaiting in between.
         self._pending = list(message.tool_calls)
         stats = result.stats if result else None
         if message.content or message.tool_calls:
             slot = p.window.append(message)
-            self._parent = message.id
             if stopped:
                 raise asyncio.CancelledError
             slot.page.tokens = await self._budget.count(message.content)
@@ -372,6 +378,8 @@ class TurnRun:
             message = self._partial.message("stopped")
             self._partial.finish_now(message)
             self._note_unsaved(self._partial)
+            if self._partial.kept:
+                self._parent = message.id
             self._partial = None
             if message.content:
                 p.window.append(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -107,3 +108,22 @@ async def test_a_stop_meanwhile_waits_for_the_message(
     assert [type(event) for event in events] == [TurnStarted, TurnDone]
     assert of_kind(events, TurnDone)[0].message.status == "stopped"
     assert bench.store.branch(chat.chat_id)[-1].content == "stop me"
+
+
+@pytest.mark.parametrize("said", ["<think>I wonder", ""], ids=["thoughts alone", "nothing"])
+async def test_an_answer_that_shows_nothing_does_not_have_the_chat_read_anew(
+    make_bench: Make, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    bench: Bench = await make_bench(["One.", said, "Three."])
+    chat = bench.chat()
+    await bench.talk(chat, "first")
+    reads: list[bool] = []
+    real = Conversation._read
+    monkeypatch.setattr(Conversation, "_read", lambda chat: [reads.append(True), real(chat)][1])
+    thought = of_kind(await bench.talk(chat, "second"), TurnDone)[0].message
+    await bench.talk(chat, "third")
+    assert reads == []
+    branch = bench.store.branch(chat.chat_id)
+    assert [one.content for one in branch if one.content] == ["first", "One.", "second", "third", "Three."]
+    assert (thought.id in [one.id for one in branch]) == bool(said)
+    assert all(one.parent_id == before.id for before, one in pairwise(branch))
