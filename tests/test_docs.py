@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -90,3 +91,29 @@ def test_commands_in_the_docs_exist() -> None:
     own = set(VERBS)
     plugins = {"disk", "web", "ram", "code", "think", "remember", "forget", "memories", "mcp"}
     assert named <= own | plugins, named - own - plugins
+
+
+def test_the_readme_tells_the_scores_of_the_bundled_model() -> None:
+    record = ROOT / "models" / "llmos-3m" / "record" / "scores.json"
+    scores = json.loads(record.read_text(encoding="utf-8"))["chat"]
+
+    def percent(ability: str, score: str = "correct") -> str:
+        return f"{100 * scores[ability][score]['value']:.0f}"
+
+    told = [
+        ("help in trained wording {} %, in new wording {} %",
+         percent("help_trained_phrasing"), percent("help_new_phrasing")),
+        ("{} % with new names and {} % with relations it never saw",
+         percent("pages_new_names"), percent("pages_new_relations")),
+        ('"the pages do not say" {} to {} %, {} % beside new relations', percent("absent_new_names"),
+         percent("absent_new_prose"), percent("absent_new_relations")),
+        ("right tool {} %, {} % in new wording, exact call {} and {} %", percent("tools_trained_phrasing", "right_tool"),
+         percent("tools_new_phrasing", "right_tool"), percent("tools_trained_phrasing", "exact_call"),
+         percent("tools_new_phrasing", "exact_call")),
+        ("sums step by step {} %, with numbers of a new range {} %, at once {} %", percent("steps_new_pairs"),
+         percent("steps_new_range"), percent("direct_new_pairs")),
+        ("two-step word problems {} %", percent("word_problems")),
+    ]  # fmt: skip
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for text, *figures in told:
+        assert text.format(*figures) in readme

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmos.kernel.client import KernelClient
+from llmos.kernel.library import prepare_environment
 from llmos.kernel.protocol import LoadRequest
 
 
@@ -74,7 +75,7 @@ class BareEmbedder:
 
     def __init__(self, model: Path, threads: int) -> None:
         """Load the model into this process."""
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        prepare_environment()  # threads wait as in the kernel, or the ratio is of that
         from llama_cpp import Llama
 
         self._model = Llama(
