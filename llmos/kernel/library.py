@@ -17,9 +17,9 @@ from typing import Any
 
 #: Read by OpenMP and ggml when the library is loaded, so they cannot be set later.
 #: Threads that meet after every operation look for each other some microseconds, then sleep. Always
-#: sleeping makes two threads three times slower where nothing else runs (135M, a token: 25 ms, 8 so);
+#: sleeping makes two threads three times slower where nothing else runs (135M, a token: 28 ms, 10 so);
 #: looking for as long as libgomp does by itself makes them twice as slow where something else runs
-#: (a batch of 64: 180 ms, 190 so, 440). ggml's own backtrace runs gdb.
+#: (64 tokens: 186 ms, 193 so, 445). ggml's own backtrace runs gdb.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "300", "GGML_NO_BACKTRACE": "1"}
 
 #: Levels of llama.cpp's log that are written down (3 warning, 4 error in ggml_log_level).

@@ -151,7 +151,8 @@ def load(request: LoadRequest, planned: Plan) -> Loaded:
         if request.kv_type != "auto" or planned.kv_type == "f16":
             raise
         # Some architectures take no quantised keys, which only llama.cpp knows.
-        planned = replace(planned, kv_type="f16")
+        takes = memory.need(planned.header, planned.context, batch=planned.batch)
+        planned = replace(planned, kv_type="f16", takes=takes)
         engine = _engine(request, path, planned)
     try:
         return _finish(request, path, planned, engine)

@@ -27,7 +27,11 @@ _WORDS = 0.3
 #: (question, texts) -> cosine of each, None where nothing can embed them.
 Similarities = Callable[[str, Sequence[str]], "list[float] | None"]
 
-_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
+#: A sentence ends before the next one, an empty line or an item; a line alone may go on in the next.
+_END = re.compile(
+    r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9])"
+    r"|\n\s*\n\s*|\n(?=[ \t]*(?:[-*+•|>#]|\d+[.)])[ \t])"
+)
 
 
 def sentences(text: str) -> list[tuple[int, str]]:
@@ -38,7 +42,7 @@ def sentences(text: str) -> list[tuple[int, str]]:
         part = text[start : end[0]]
         if len(re.findall(r"\w+", part)) > 1:
             before = start + len(part) - len(part.lstrip())
-            found.append((text.count("\n", 0, before), part.strip()))
+            found.append((text.count("\n", 0, before), " ".join(part.split())))
         start = end[1]
     return found
 

@@ -154,33 +154,30 @@ class Searcher:
             hits = self._join_neighbours(_spread(self._fold(hits, limit * 4)), limit)
         return Found(query, tuple(hits[:limit]), time.perf_counter() - started, had_vectors, exact)
 
-    def _query_vector(self, text: str) -> Any:
-        """Vector of the query by the embedder that serves; None when there is none."""
-        active = self._keeper.active()
-        if active is None:
-            return None
-        embedder = self._embedders.named(active[1])
-        if embedder is None:
-            return None
-        try:
-            return to_half(embedder.embed([text[:2_000]]))[0]
-        except (UserError, ValueError) as error:
-            self._notify(f"The embedder does not work ({error}); files are searched by words alone.")
-            return None
-
-    def similarities(self, question: str, texts: Sequence[str]) -> list[float] | None:
-        """Cosine of each text to a question, by the embedder that serves; None when there is none."""
+    def _vectors(self, texts: Sequence[str]) -> Any:
+        """Vectors of texts by the embedder that serves; None when there is none."""
         active = self._keeper.active()
         embedder = self._embedders.named(active[1]) if active is not None else None
         if embedder is None:
             return None
         try:
-            vectors = to_half(embedder.embed([one[:2_000] for one in (question, *texts)]))
+            return to_half(embedder.embed([one[:2_000] for one in texts]))
         except (UserError, ValueError) as error:
             self._notify(f"The embedder does not work ({error}); files are searched by words alone.")
             return None
-        first = vectors[0].astype("float32")
-        return [float(one.astype("float32") @ first) for one in vectors[1:]]
+
+    def _query_vector(self, text: str) -> Any:
+        """Vector of the query; None without an embedder."""
+        vectors = self._vectors([text])
+        return None if vectors is None else vectors[0]
+
+    def similarities(self, question: str, texts: Sequence[str]) -> list[float] | None:
+        """Cosine of each text to a question; None without an embedder."""
+        vectors = self._vectors([question, *texts])
+        if vectors is None:
+            return None
+        wide = vectors.astype("float32")
+        return [float(cosine) for cosine in wide[1:] @ wide[0]]
 
     def _dense(self, vector: Any, scope: str, values: Sequence[Any]) -> tuple[list[tuple[int, float]], bool]:
         """(chunk, similarity) of the nearest chunks, best first; and whether it was done exactly."""

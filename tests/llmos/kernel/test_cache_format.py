@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_a_format_that_llama_cpp_refuses_gives_way(middling: Path, monkeypatch: 
     request = LoadRequest(middling, threads=1)
     loaded = load(request, plan(request))
     assert loaded.info["kv_type"] == loaded.swap_key().kv_type == "f16"
+    plain = plan(replace(request, kv_type="f16")).takes
+    assert loaded.info["memory"] == {"weights": plain.weights, "kv": plain.kv, "compute": plain.compute}
     loaded.engine.close()
     named = LoadRequest(middling, threads=1, kv_type="q8_0/f16")
     with pytest.raises(KernelError, match="cannot make a context"):
