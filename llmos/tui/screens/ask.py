@@ -7,11 +7,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static, TextArea
 
+from llmos.tui.screens.modal import Modal
 
-class Ask(ModalScreen[str | None]):
+
+class Ask(Modal[str | None]):
     """A field with a title; Enter accepts, Esc leaves."""
 
     CSS_PATH = "picker.tcss"
@@ -42,7 +43,7 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class AskText(ModalScreen[str | None]):
+class AskText(Modal[str | None]):
     """A field of several lines; Ctrl+J or F10 accepts, Esc leaves."""
 
     CSS_PATH = "picker.tcss"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from textual import events
 from textual.app import ComposeResult
 from textual.geometry import Offset
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
+
+from llmos.tui.screens.modal import Modal
 
 if TYPE_CHECKING:
     from llmos.tui.app import LlmosApp
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
 
-class Jump(ModalScreen[str | None]):
+class Jump(Modal[str | None]):
     """Shows letters; the one that is pressed is the answer, any other key leaves."""
 
     CSS_PATH = "jump.tcss"

@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import DataTable, Static
 
 from llmos.stages.frame import visible
 from llmos.stages.odds import AnswerOdds, TokenOdds
+from llmos.tui.screens.modal import Modal
 from llmos.types import UserError
 
 #: Colours of the theme by probability: sure, likely, unsure, surprising.
@@ -25,7 +25,7 @@ def colour_of(probability: float) -> str:
     return next(name for least, name in _STEPS if probability >= least)
 
 
-class OddsScreen(ModalScreen[str | None]):
+class OddsScreen(Modal[str | None]):
     """Gives the text with which a branch begins, or None.
 
     Args:

@@ -10,10 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from llmos.tui.screens.modal import Modal
 from llmos.tui.widgets.completion import fuzzy
 
 #: Rows that are listed at most.
@@ -32,7 +32,7 @@ class Pick:
 Search = Callable[[str], Awaitable[Sequence[Pick]]]
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Modal[str | None]):
     """Type to narrow down, Enter to choose, Esc to leave.
 
     Args:

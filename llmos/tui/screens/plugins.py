@@ -11,7 +11,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import DataTable, Input, Static
 
 from llmos.plugins import settings_file
@@ -22,6 +21,7 @@ from llmos.plugins.registry import Registry, Slot
 from llmos.settings import folders, load_settings
 from llmos.tui.screens.ask import Ask
 from llmos.tui.screens.base import TabScreen
+from llmos.tui.screens.modal import Modal
 from llmos.tui.widgets.elements import ActionButton
 from llmos.tui.widgets.form import FormElement
 from llmos.types import UserError
@@ -40,7 +40,7 @@ class Row:
     known: Known | None = None
 
 
-class SettingsForm(ModalScreen[dict[str, Any] | None]):
+class SettingsForm(Modal[dict[str, Any] | None]):
     """A plugin's settings, from its schema; Apply writes them, Esc leaves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave")]
@@ -67,7 +67,7 @@ class SettingsForm(ModalScreen[dict[str, Any] | None]):
         self.dismiss(None)
 
 
-class InstallQuestion(ModalScreen[str]):
+class InstallQuestion(Modal[str]):
     """What a plugin declares, before it is installed: y installs it in its own process, t trusts it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

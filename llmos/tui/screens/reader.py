@@ -7,15 +7,15 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from llmos.tui.clipboard import copy
+from llmos.tui.screens.modal import Modal
 from llmos.tui.widgets.blocks import MarkdownBlock, TranscriptBlock
 from llmos.tui.widgets.plain_lines import PlainLines
 
 
-class Reader(ModalScreen[None]):
+class Reader(Modal[None]):
     """Title, text, where it is from.
 
     Args:

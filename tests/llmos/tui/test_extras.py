@@ -52,6 +52,19 @@ async def test_jump_mode_puts_the_focus_where_the_letter_stands() -> None:
         assert pilot.app.focused is screen.focus_chain[0]
 
 
+@pytest.mark.parametrize("opens", ["ctrl+t", "f1"], ids=["jump", "reader"])
+async def test_keys_that_come_in_one_go_end_a_dialog_once(opens: str) -> None:
+    async with face(size=LARGE) as (pilot, screen):
+        await pilot.press(opens)
+        await wait_until(pilot, lambda: len(pilot.app.screen_stack) > 1)
+        depth, dialog = len(pilot.app.screen_stack), pilot.app.screen
+        for _ in range(3):
+            dialog.dismiss(None)
+        await wait_until(pilot, lambda: len(pilot.app.screen_stack) == depth - 1)
+        assert pilot.app.screen is screen
+        assert "Something went wrong" not in screen_text(pilot)
+
+
 async def test_the_palette_finds_and_does() -> None:
     async with face() as (pilot, screen):
         await talk(pilot, screen, "hello")
